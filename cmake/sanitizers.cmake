@@ -1,0 +1,11 @@
+# -DSIO_SANITIZE=address (with undefined behaviour) or =thread, for every target.
+set(SIO_SANITIZE "" CACHE STRING "address or thread")
+if(SIO_SANITIZE STREQUAL "address")
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+elseif(SIO_SANITIZE STREQUAL "thread")
+  add_compile_options(-fsanitize=thread -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=thread)
+elseif(NOT SIO_SANITIZE STREQUAL "")
+  message(FATAL_ERROR "SIO_SANITIZE is 'address' or 'thread', not '${SIO_SANITIZE}'")
+endif()

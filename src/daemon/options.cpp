@@ -1,0 +1,492 @@
+#include "daemon/options.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <numeric>
+#include <sstream>
+
+#include "base/bytes.h"
+
+namespace sio::daemon {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::size_t max_file_bytes = 1U << 20U;
+
+std::string quoted(std::string_view text) { return "'" + std::string(text) + "'"; }
+
+/// How many characters must be changed, added or taken away to turn `a` into `b`.
+std::size_t distance(std::string_view a, std::string_view b) {
+    std::vector<std::size_t> row(b.size() + 1);
+    std::iota(row.begin(), row.end(), std::size_t{0});
+    for (std::size_t i = 1; i <= a.size(); ++i) {
+        std::size_t diagonal = row[0];
+        row[0] = i;
+        for (std::size_t j = 1; j <= b.size(); ++j) {
+            const std::size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+            diagonal = row[j];
+            row[j] = std::min({row[j] + 1, row[j - 1] + 1, change});
+        }
+    }
+    return row[b.size()];
+}
+
+const std::vector<std::string_view>& common_flags() {
+    static const std::vector<std::string_view> flags{"config",        "check-config", "print-config",
+                                                     "sample-config", "help",         "version"};
+    return flags;
+}
+
+/// "; did you mean 'NAME'?" or nothing.
+std::string suggestion(std::string_view name, std::span<const Option> options, bool flags) {
+    std::string best;
+    std::size_t least = std::max<std::size_t>(2, name.size() / 3) + 1;
+    const auto consider = [&](const std::string& candidate) {
+        const std::size_t d = distance(name, candidate);
+        if (d < least) {
+            least = d;
+            best = candidate;
+        }
+    };
+    for (const Option& option : options) {
+        consider(option.name);
+        if (flags && option.is_switch) consider("no-" + option.name);
+    }
+    if (flags) {
+        for (const auto flag : common_flags()) consider(std::string(flag));
+    }
+    return best.empty() ? "" : "; did you mean " + quoted((flags ? "--" : "") + best) + "?";
+}
+
+Option* find(std::span<Option> options, std::string_view name) {
+    const auto found = std::find_if(options.begin(), options.end(), [&](const Option& o) { return o.name == name; });
+    return found == options.end() ? nullptr : &*found;
+}
+
+/// A value that some source gave, and what to call that source in an error and in --print-config.
+struct Given {
+    std::string value;
+    std::string source;
+};
+using Values = std::map<const Option*, std::vector<Given>>;
+
+std::vector<std::string> split_at_commas(std::string_view text) {
+    std::vector<std::string> parts;
+    while (!text.empty()) {
+        const std::size_t end = std::min(text.find(','), text.size());
+        const std::string_view part = base::trim(text.substr(0, end));
+        if (!part.empty()) parts.emplace_back(part);
+        text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    return parts;
+}
+
+/// Sets an option to what one source gave. `from_environment` values are always split when the option is a list.
+Result<void> apply(Option& option, const std::vector<Given>& given, bool from_environment, Errc code) {
+    const auto wrong = [&](const Given& one, const Error& error) {
+        return fail(code, one.source + (code == Errc::usage ? ": " : ": " + option.name + ": ") + error.what);
+    };
+    if (option.is_list) {
+        option.clear();
+        for (const Given& one : given) {
+            const bool split = from_environment || !option.keep_commas;
+            for (const auto& part : split ? split_at_commas(one.value) : std::vector<std::string>{one.value}) {
+                if (const auto done = option.set(part); !done) return wrong(one, done.error());
+            }
+        }
+    } else if (const auto done = option.set(given.back().value); !done) {
+        return wrong(given.back(), done.error());
+    }
+    option.source = code == Errc::usage ? "flag" : given.back().source;
+    return {};
+}
+
+struct CommandLine {
+    Loaded loaded;
+    Values flags;
+};
+
+/// Actions that say something and need nothing else come first, whatever else is on the line.
+Result<CommandLine> read_arguments(std::span<Option> options, std::span<const char* const> arguments) {
+    CommandLine line;
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+        const std::string_view argument = arguments[i];
+        if (argument == "-h" || argument == "--help") {
+            line.loaded.action = Action::help;
+            return line;
+        }
+        if (argument == "-V" || argument == "--version") {
+            line.loaded.action = Action::version;
+            return line;
+        }
+        if (argument == "--check-config" || argument == "--print-config" || argument == "--sample-config") {
+            line.loaded.action = argument == "--check-config"   ? Action::check_config
+                                 : argument == "--print-config" ? Action::print_config
+                                                                : Action::sample_config;
+            continue;
+        }
+        if (!argument.starts_with("--") || argument.size() == 2) {
+            return fail(Errc::usage, "unexpected argument " + quoted(argument));
+        }
+        const std::size_t equals = argument.find('=');
+        const std::string_view name = argument.substr(2, equals == std::string_view::npos ? equals : equals - 2);
+        std::optional<std::string> value;
+        if (equals != std::string_view::npos) value = argument.substr(equals + 1);
+
+        Option* option = find(options, name);
+        if (option == nullptr && name.starts_with("no-") && !value) {
+            option = find(options, name.substr(3));
+            if (option != nullptr && !option->is_switch) option = nullptr;
+            if (option != nullptr) value = "off";
+        }
+        const std::string flag = "--" + std::string(name);
+        if (option == nullptr && name != "config") {
+            return fail(Errc::usage, "unknown option " + quoted(flag) + suggestion(name, options, true));
+        }
+        if (!value && option != nullptr && option->is_switch) value = "on";
+        if (!value) {
+            if (i + 1 == arguments.size()) return fail(Errc::usage, "option " + quoted(flag) + " needs a value");
+            value = arguments[++i];
+        }
+        if (option == nullptr) {
+            line.loaded.config_file = *value;
+        } else {
+            line.flags[option].push_back({*value, flag});
+        }
+    }
+    return line;
+}
+
+Result<std::string> read_file(const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
+    std::string text;
+    if (in) {
+        text.resize(max_file_bytes + 1);
+        in.read(text.data(), static_cast<std::streamsize>(text.size()));
+        text.resize(static_cast<std::size_t>(in.gcount()));
+    }
+    if (!in && !in.eof()) {  // a folder opens, but cannot be read
+        return fail(Errc::config, "cannot read " + path + ": " + std::strerror(errno));
+    }
+    if (text.size() > max_file_bytes) return fail(Errc::config, "cannot read " + path + ": larger than 1 MB");
+    return text;
+}
+
+Result<Values> read_config(std::span<Option> options, const std::string& path) {
+    const auto text = read_file(path);
+    if (!text) return tl::unexpected(text.error());
+    Values values;
+    std::istringstream lines(*text);
+    std::string line;
+    for (int number = 1; std::getline(lines, line); ++number) {
+        if (!line.empty() && line.back() == '\r') line.pop_back();
+        const std::string_view content = base::trim(line);
+        if (content.empty() || content.front() == '#') continue;
+        const std::string place = path + ":" + std::to_string(number);
+        const std::size_t equals = content.find('=');
+        if (equals == std::string_view::npos) {
+            return fail(Errc::config, place + ": " + quoted(content) + " is not a 'key = value' line");
+        }
+        const std::string_view key = base::trim(content.substr(0, equals));
+        Option* const option = find(options, key);
+        if (option == nullptr) {
+            return fail(Errc::config, place + ": unknown key " + quoted(key) + suggestion(key, options, false));
+        }
+        auto& given = values[option];
+        if (!given.empty() && !option->is_list) {
+            return fail(Errc::config, place + ": " + quoted(key) + " is set already, at " + given.front().source);
+        }
+        given.push_back({std::string(base::trim(content.substr(equals + 1))), place});
+    }
+    return values;
+}
+
+std::optional<Given> from_environment(const Option& option, const Environment& environment) {
+    for (const auto& name : option.env) {
+        if (auto value = environment(name); value && !value->empty()) return Given{std::move(*value), name};
+    }
+    return std::nullopt;
+}
+
+/// `text` in lines of at most `width` characters, each begun with `indent`.
+std::string wrapped(std::string_view text, std::string_view indent, std::size_t width) {
+    std::string out;
+    std::string line(indent);
+    std::istringstream words{std::string(text)};
+    for (std::string word; words >> word;) {
+        if (line.size() > indent.size() && line.size() + 1 + word.size() > width) {
+            out += line + "\n";
+            line = indent;
+        }
+        if (line.size() > indent.size()) line += ' ';
+        line += word;
+    }
+    if (line.size() > indent.size()) out += line + "\n";
+    return out;
+}
+
+std::string joined(const std::vector<std::string>& parts, std::string_view between) {
+    std::string out;
+    for (const auto& part : parts) out += (out.empty() ? "" : std::string(between)) + part;
+    return out;
+}
+
+struct Unit {
+    std::string_view name;
+    std::uint64_t factor;
+};
+
+/// The number in `text` times its unit; nothing when the number or unit is none, or too large. The first unit is the
+/// one meant when none is written and `unit_optional`.
+std::optional<std::uint64_t> parse_with_unit(std::string_view text, std::span<const Unit> units, bool unit_optional) {
+    const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+    const auto number = base::parse_decimal(text.substr(0, digits), INT64_MAX);
+    if (!number) return std::nullopt;
+    const std::string_view unit = base::trim(text.substr(digits));
+    if (unit.empty()) return *number == 0 || unit_optional ? number : std::nullopt;
+    for (const auto& [name, factor] : units) {
+        if (!base::equal_ignoring_case(name, unit)) continue;
+        if (*number > INT64_MAX / factor) return std::nullopt;
+        return *number * factor;
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+Result<std::int64_t> parse_number(std::string_view text, std::int64_t least, std::int64_t most) {
+    const bool negative = text.starts_with('-');
+    const auto digits = base::parse_decimal(negative ? text.substr(1) : text, INT64_MAX);
+    if (!digits) return fail(Errc::malformed, quoted(text) + " is not a whole number");
+    const auto value = negative ? -static_cast<std::int64_t>(*digits) : static_cast<std::int64_t>(*digits);
+    if (value < least || value > most) {
+        return fail(Errc::malformed,
+                    quoted(text) + " is not within " + std::to_string(least) + " and " + std::to_string(most));
+    }
+    return value;
+}
+
+Result<milliseconds> parse_duration(std::string_view text, milliseconds least, milliseconds most) {
+    constexpr Unit units[] = {{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}};
+    const auto value = parse_with_unit(text, units, false);
+    if (!value) return fail(Errc::malformed, quoted(text) + " is not a duration, such as 300ms, 25s, 2m or 1h");
+    const milliseconds result{*value};
+    if (result < least || result > most) {
+        return fail(Errc::malformed,
+                    quoted(text) + " is not within " + show_duration(least) + " and " + show_duration(most));
+    }
+    return result;
+}
+
+Result<std::size_t> parse_bytes(std::string_view text, std::size_t least, std::size_t most) {
+    constexpr Unit units[] = {{"B", 1}, {"KB", 1U << 10U}, {"MB", 1U << 20U}, {"GB", 1U << 30U}};
+    const auto value = parse_with_unit(text, units, true);
+    if (!value) return fail(Errc::malformed, quoted(text) + " is not a size, such as 1000000, 64KB or 4MB");
+    if (*value < least || *value > most) {
+        return fail(Errc::malformed, quoted(text) + " is not within " + show_bytes(least) + " and " + show_bytes(most));
+    }
+    return static_cast<std::size_t>(*value);
+}
+
+std::string show_duration(milliseconds value) {
+    const auto count = value.count();
+    if (count == 0) return "0";
+    if (count % 3'600'000 == 0) return std::to_string(count / 3'600'000) + "h";
+    if (count % 1000 == 0) return std::to_string(count / 1000) + "s";
+    return std::to_string(count) + "ms";
+}
+
+std::string show_bytes(std::size_t value) {
+    constexpr Unit units[] = {{"GB", 1U << 30U}, {"MB", 1U << 20U}, {"KB", 1U << 10U}};
+    for (const auto& [name, factor] : units) {
+        if (value >= factor && value % factor == 0) return std::to_string(value / factor) + std::string(name);
+    }
+    return std::to_string(value);
+}
+
+Option text(Option option, std::string& target) {
+    if (option.value.empty()) option.value = "TEXT";
+    option.set = [&target](std::string_view given) -> Result<void> {
+        target = given;
+        return {};
+    };
+    option.show = [&target]() -> std::vector<std::string> { return {target}; };
+    return option;
+}
+
+Option list(Option option, std::vector<std::string>& target) {
+    if (option.value.empty()) option.value = "LIST";
+    option.is_list = true;
+    option.set = [&target](std::string_view given) -> Result<void> {
+        target.emplace_back(given);
+        return {};
+    };
+    option.clear = [&target] { target.clear(); };
+    option.show = [&target] { return target; };
+    return option;
+}
+
+Option on_off(Option option, bool& target) {
+    option.is_switch = true;
+    option.set = [&target](std::string_view given) -> Result<void> {
+        for (const auto* word : {"on", "true", "yes", "1"}) {
+            if (base::equal_ignoring_case(given, word)) {
+                target = true;
+                return {};
+            }
+        }
+        for (const auto* word : {"off", "false", "no", "0"}) {
+            if (base::equal_ignoring_case(given, word)) {
+                target = false;
+                return {};
+            }
+        }
+        return fail(Errc::malformed, quoted(given) + " is neither on nor off");
+    };
+    option.show = [&target]() -> std::vector<std::string> { return {target ? "on" : "off"}; };
+    return option;
+}
+
+Option duration(Option option, milliseconds& target, milliseconds least, milliseconds most) {
+    if (option.value.empty()) option.value = "DURATION";
+    option.set = [&target, least, most](std::string_view given) -> Result<void> {
+        const auto parsed = parse_duration(given, least, most);
+        if (!parsed) return tl::unexpected(parsed.error());
+        target = *parsed;
+        return {};
+    };
+    option.show = [&target]() -> std::vector<std::string> { return {show_duration(target)}; };
+    return option;
+}
+
+Option bytes(Option option, std::size_t& target, std::size_t least, std::size_t most) {
+    if (option.value.empty()) option.value = "BYTES";
+    option.set = [&target, least, most](std::string_view given) -> Result<void> {
+        const auto parsed = parse_bytes(given, least, most);
+        if (!parsed) return tl::unexpected(parsed.error());
+        target = *parsed;
+        return {};
+    };
+    option.show = [&target]() -> std::vector<std::string> { return {show_bytes(target)}; };
+    return option;
+}
+
+Option bytes_or_off(Option option, std::optional<std::size_t>& target, std::size_t least, std::size_t most) {
+    if (option.value.empty()) option.value = "BYTES|off";
+    option.set = [&target, least, most](std::string_view given) -> Result<void> {
+        if (given == "off") {
+            target.reset();
+            return {};
+        }
+        const auto parsed = parse_bytes(given, least, most);
+        if (!parsed) return tl::unexpected(parsed.error());
+        target = *parsed;
+        return {};
+    };
+    option.show = [&target]() -> std::vector<std::string> { return {target ? show_bytes(*target) : "off"}; };
+    return option;
+}
+
+std::optional<std::string> process_environment(const std::string& name) {
+    const char* const value = std::getenv(name.c_str());
+    return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
+Result<Loaded> load(std::span<Option> options, std::span<const char* const> arguments, const Environment& environment) {
+    auto line = read_arguments(options, arguments);
+    if (!line) return tl::unexpected(line.error());
+    const Loaded& loaded = line->loaded;
+    if (loaded.action == Action::help || loaded.action == Action::version || loaded.action == Action::sample_config) {
+        return loaded;
+    }
+    Values from_file;
+    if (!loaded.config_file.empty()) {
+        auto read = read_config(options, loaded.config_file);
+        if (!read) return tl::unexpected(read.error());
+        from_file = std::move(*read);
+    }
+    // Each source is applied whole, the lowest first: a wrong value is told even where a higher source overrides it.
+    for (Option& option : options) {
+        if (const auto found = from_file.find(&option); found != from_file.end()) {
+            if (const auto done = apply(option, found->second, false, Errc::config); !done) {
+                return tl::unexpected(done.error());
+            }
+        }
+        if (const auto found = from_environment(option, environment)) {
+            if (const auto done = apply(option, {*found}, true, Errc::config); !done) {
+                return tl::unexpected(done.error());
+            }
+        }
+        if (const auto found = line->flags.find(&option); found != line->flags.end()) {
+            if (const auto done = apply(option, found->second, false, Errc::usage); !done) {
+                return tl::unexpected(done.error());
+            }
+        }
+    }
+    return loaded;
+}
+
+std::string help_text(std::string_view program, std::string_view about, std::span<const Option> options) {
+    std::string out = "usage: " + std::string(program) + " [OPTION…]\n" + wrapped(about, "", 100);
+    std::string group;
+    for (const Option& option : options) {
+        if (option.group != group) out += "\n" + (group = option.group) + "\n";
+        out += "  --" + std::string(option.is_switch ? "[no-]" : "") + option.name +
+               (option.is_switch ? "" : " " + option.value) + "\n";
+        std::string facts = option.help;
+        const std::string initial = joined(option.show(), ", ");
+        facts += " Default: " + (initial.empty() ? "none" : initial) + ".";
+        if (!option.env.empty()) facts += " Environment: " + joined(option.env, ", ") + ".";
+        if (option.is_list) facts += " May be given several times.";
+        out += wrapped(facts, "        ", 100);
+    }
+    out +=
+        "\nConfiguration\n"
+        "  --config FILE      read 'key = value' lines; a key is an option without its dashes\n"
+        "  --check-config     say whether the configuration is right, and end\n"
+        "  --print-config     print the configuration in force, and end\n"
+        "  --sample-config    print a file with every key at its default, and end\n"
+        "  -h, --help         this text\n"
+        "  -V, --version      the version\n";
+    return out;
+}
+
+std::string config_text(std::span<const Option> options) {
+    std::string out;
+    for (const Option& option : options) {
+        if (option.source != "default") out += "# from " + option.source + "\n";
+        const auto values = option.show();
+        for (const auto& value : values) {
+            // An empty text is the default of the options that have it, and no line says so more clearly.
+            if (value.empty()) out += "# ";
+            out += option.name + " =" + (value.empty() ? "" : " ") + value + "\n";
+        }
+        if (values.empty()) out += "# " + option.name + " =\n";
+    }
+    return out;
+}
+
+std::string sample_text(std::string_view program, std::span<const Option> options) {
+    std::string out =
+        "# Configuration of " + std::string(program) + ", read with --config. Every key is here, at its default.\n" +
+        "# A flag wins over the environment, the environment over this file. See " + std::string(program) + "(8).\n";
+    std::string group;
+    for (const Option& option : options) {
+        if (option.group != group) {
+            group = option.group;
+            out += "\n# --- " + group + " ---\n";
+        }
+        out += "\n" + wrapped(option.help + (option.cost.empty() ? "" : " " + option.cost), "# ", 100);
+        const auto values = option.show();
+        for (const auto& value : values) out += "#" + option.name + " =" + (value.empty() ? "" : " ") + value + "\n";
+        if (values.empty()) out += "#" + option.name + " =\n";
+    }
+    return out;
+}
+
+}  // namespace sio::daemon

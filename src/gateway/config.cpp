@@ -1,0 +1,437 @@
+#include "gateway/config.h"
+
+#include <sys/un.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <utility>
+
+#include "base/bytes.h"
+#include "daemon/exit_code.h"
+#include "gateway/engine.h"
+#include "wire/admin.h"
+
+namespace sio::gateway {
+namespace {
+
+using namespace std::chrono_literals;
+using daemon::Option;
+namespace fs = std::filesystem;
+
+constexpr std::string_view program = "sio-gateway";
+constexpr std::string_view about =
+    "Serves Socket.IO clients over WebSocket and HTTP long polling, and puts on their screens what sioctl and the "
+    "routes "
+    "file say. See sio-gateway(8).";
+constexpr auto longest = 24h;
+
+/// `/`, then visible ASCII but `?`, `#` and quotes; a slash is added at the end.
+Option url_path(Option option, std::string& target) {
+    option.value = "PATH";
+    option.set = [&target](std::string_view given) -> Result<void> {
+        const bool clean = std::all_of(given.begin(), given.end(), [](char c) {
+            return c > ' ' && c <= '~' && c != '?' && c != '#' && c != '"' && c != '%';
+        });
+        if (!given.starts_with('/') || !clean) {
+            return fail(Errc::malformed, "'" + std::string(given) + "' is not a path such as /socket.io/");
+        }
+        target = given;
+        if (target.back() != '/') target += '/';
+        return {};
+    };
+    option.show = [&target]() -> std::vector<std::string> { return {target}; };
+    return option;
+}
+
+Option transports(Option option, bool& polling, bool& websocket) {
+    option.value = "LIST";
+    option.set = [&polling, &websocket](std::string_view given) -> Result<void> {
+        bool with_polling = false;
+        bool with_websocket = false;
+        for (std::string_view rest = given; !rest.empty();) {
+            const std::size_t end = std::min(rest.find(','), rest.size());
+            const std::string_view word = base::trim(rest.substr(0, end));
+            rest.remove_prefix(std::min(end + 1, rest.size()));
+            if (word != "polling" && word != "websocket") {
+                return fail(Errc::malformed, "'" + std::string(word) + "' is neither polling nor websocket");
+            }
+            (word == "polling" ? with_polling : with_websocket) = true;
+        }
+        if (!with_polling && !with_websocket) return fail(Errc::malformed, "no transport is left");
+        polling = with_polling;
+        websocket = with_websocket;
+        return {};
+    };
+    option.show = [&polling, &websocket]() -> std::vector<std::string> {
+        if (polling && websocket) return {"polling,websocket"};
+        return {polling ? "polling" : "websocket"};
+    };
+    return option;
+}
+
+/// `EVENTS/DURATION` or `off`.
+Option rate(Option option, std::optional<RateLimit>& target) {
+    option.value = "EVENTS/DURATION|off";
+    option.set = [&target](std::string_view given) -> Result<void> {
+        if (given == "off") {
+            target.reset();
+            return {};
+        }
+        const std::size_t slash = std::min(given.find('/'), given.size());
+        const auto events = daemon::parse_number(given.substr(0, slash), 1, 1'000'000'000);
+        if (!events) return tl::unexpected(events.error());
+        if (slash == given.size()) return fail(Errc::malformed, "'" + std::string(given) + "' is not like 100/60s");
+        const auto per = daemon::parse_duration(given.substr(slash + 1), 1ms, longest);
+        if (!per) return tl::unexpected(per.error());
+        target = RateLimit{static_cast<std::uint32_t>(*events), *per};
+        return {};
+    };
+    option.show = [&target]() -> std::vector<std::string> {
+        if (!target) return {"off"};
+        return {std::to_string(target->events) + "/" + daemon::show_duration(target->per)};
+    };
+    return option;
+}
+
+/// Text that goes into a header as it is: no control characters. `valid` may ask for more.
+Option header_text(Option option, std::string& target, const std::function<bool(std::string_view)>& valid = {}) {
+    option.set = [&target, valid](std::string_view given) -> Result<void> {
+        const bool clean = std::all_of(given.begin(), given.end(), [](char c) { return c >= ' ' && c <= '~'; });
+        if (!clean || (valid && !valid(given))) {
+            return fail(Errc::malformed, "'" + std::string(given) + "' cannot stand in this header");
+        }
+        target = given;
+        return {};
+    };
+    option.show = [&target]() -> std::vector<std::string> { return {target}; };
+    return option;
+}
+
+/// `name` or `name; attributes`, the name a token (RFC 6265, section 4.1.1).
+bool is_cookie(std::string_view text) {
+    const std::string_view name = text.substr(0, text.find(';'));
+    return text.empty() || (!name.empty() && name.find_first_of(" \t=,\"()<>@:\\/[]?{}") == std::string_view::npos);
+}
+
+bool is_seconds(std::string_view text) { return text.empty() || base::parse_decimal(text, UINT32_MAX).has_value(); }
+
+fs::path program_folder() {
+    std::error_code error;
+    const fs::path self = fs::read_symlink("/proc/self/exe", error);
+    return error ? fs::path{} : self.parent_path();
+}
+
+/// The first folder that holds `file`; empty when none does.
+std::string first_with(std::initializer_list<fs::path> folders, const char* file) {
+    std::error_code ignored;
+    for (const auto& folder : folders) {
+        if (fs::exists(folder / file, ignored)) return folder.lexically_normal().string();
+    }
+    return {};
+}
+
+/// Fills in what depends on other options or on where the program lies, and refuses what cannot work.
+Result<void> complete(Config& config, const daemon::Environment& environment) {
+    config.production = environment("NODE_ENV").value_or("") == "production";
+    if (config.production && config.auth == AuthMode::dev) {
+        return fail(Errc::config, "auth 'dev' believes every token; it is refused while NODE_ENV is production");
+    }
+    if (config.hosts.empty()) return fail(Errc::config, "host: there is no address to listen on");
+    if (auto cors = Cors::create(config.cors); !cors) return tl::unexpected(cors.error());
+    if (!config.websocket_origin_check) config.websocket_origin_check = !config.cors.origins.empty();
+    if (config.control.empty()) config.control = wire::default_control_path();
+    if (config.control.size() >= sizeof(sockaddr_un::sun_path)) {
+        return fail(Errc::config, "control: '" + config.control + "' is longer than the path of a socket may be");
+    }
+    const fs::path here = program_folder();
+    if (config.serve_client) {
+        if (config.client_dir.empty()) {
+            config.client_dir = first_with({here / "client", here / "../share/sio/client"}, "socket.io.js");
+        } else if (first_with({config.client_dir}, "socket.io.js").empty()) {
+            return fail(Errc::config, "client-dir: there is no socket.io.js in '" + config.client_dir + "'");
+        }
+    }
+    if (config.demo) {
+        config.demo_dir =
+            first_with({here / "../share/sio/demo", here / "../share/demo", here / "../../share/demo"}, "index.html");
+        if (config.demo_dir.empty()) return fail(Errc::config, "demo: there is no share/sio/demo/index.html");
+        if (config.routes.empty()) config.routes = config.demo_dir + "/routes.json";
+    }
+    return {};
+}
+
+void print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
+base::Millis millis(std::chrono::milliseconds value) { return static_cast<base::Millis>(value.count()); }
+
+}  // namespace
+
+std::vector<Option> options_of(Config& c) {
+    using daemon::bytes;
+    using daemon::choice;
+    using daemon::duration;
+    using daemon::number;
+    std::vector<Option> table;
+    std::string group;
+    const auto add = [&](Option option) {
+        option.group = group;
+        table.push_back(std::move(option));
+    };
+
+    group = "Listening";
+    add(daemon::list(
+        {.name = "host", .value = "ADDRESS", .help = "Address to listen on, IPv4 or IPv6.", .env = {"SOCKET_IO_HOST"}},
+        c.hosts));
+    add(number({.name = "port", .value = "PORT", .help = "TCP port; 0 takes any free one.", .env = {"SOCKET_IO_PORT"}},
+               c.port, 0, 65535));
+    add(url_path({.name = "path", .help = "Where Socket.IO answers."}, c.path));
+    add(daemon::on_off({.name = "trust-proxy",
+                        .help = "Take the last address of X-Forwarded-For for the client's; only behind a proxy that "
+                                "sets it."},
+                       c.trust_proxy));
+
+    group = "Protocol";
+    add(transports({.name = "transports", .help = "Transports that clients may use."}, c.polling, c.websocket));
+    add(daemon::on_off({.name = "upgrades", .help = "Offer WebSocket to clients that began with polling."},
+                       c.upgrades));
+    add(duration({.name = "ping-interval",
+                  .help = "Time between two pings to a client.",
+                  .cost = "A larger value saves traffic and finds dead connections later."},
+                 c.ping_interval, 10ms, longest));
+    add(duration({.name = "ping-timeout",
+                  .help = "How long a client may take to answer a ping.",
+                  .cost = "A larger value finds dead connections later."},
+                 c.ping_timeout, 10ms, longest));
+    add(duration({.name = "upgrade-timeout",
+                  .help = "How long an upgrade from polling to WebSocket may take.",
+                  .cost = "A larger value keeps abandoned upgrades longer."},
+                 c.upgrade_timeout, 10ms, longest));
+    add(duration({.name = "connect-timeout",
+                  .help = "How long a client may stay without joining a namespace.",
+                  .cost = "A larger value keeps silent strangers longer."},
+                 c.connect_timeout, 10ms, longest));
+    add(bytes({.name = "max-payload",
+               .help = "Largest message or POST body from a client.",
+               .cost = "A larger value lets each client take that much memory."},
+              c.max_payload, 64, std::size_t{1} << 30U));
+    add(daemon::bytes_or_off({.name = "http-compression-threshold",
+                              .help = "Compress answers to polls from this size on.",
+                              .cost = "A larger value saves processor time and costs traffic."},
+                             c.http_compression_threshold, 0, std::size_t{1} << 30U));
+    add(header_text({.name = "cookie",
+                     .value = "COOKIE",
+                     .help = "Cookie set at the handshake by polling, such as 'io; Path=/; HttpOnly; SameSite=Lax'."},
+                    c.cookie, is_cookie));
+    add(choice({.name = "recovery",
+                .help = "Give clients that were away a short time what they missed; auto leaves out clients that an "
+                        "offset in their events would harm."},
+               c.recovery, {{"off", RecoveryMode::off}, {"auto", RecoveryMode::automatic}, {"on", RecoveryMode::on}}));
+    add(duration({.name = "recovery-window",
+                  .help = "How long a client may be away and still get what it missed.",
+                  .cost = "A larger value keeps more packets in memory."},
+                 c.recovery_window, 0ms, longest));
+    add(bytes({.name = "recovery-bytes",
+               .help = "Most memory for packets that clients may have missed; the oldest go first.",
+               .cost = "A larger value costs that memory."},
+              c.recovery_bytes, 0, std::size_t{1} << 40U));
+
+    group = "Cross-origin requests";
+    add(daemon::list({.name = "cors-origin",
+                      .value = "ORIGIN",
+                      .help = "Origin whose pages may connect: an origin such as https://example.org, * for all, true "
+                              "to mirror the caller's, or /regular expression/. None: no CORS headers.",
+                      .env = {"SOCKET_IO_CORS_ORIGIN"},
+                      .keep_commas = true},
+                     c.cors.origins));
+    add(daemon::on_off({.name = "cors-credentials", .help = "Allow cookies in requests of these origins."},
+                       c.cors.credentials));
+    add(header_text({.name = "cors-methods", .value = "LIST", .help = "Access-Control-Allow-Methods of a preflight."},
+                    c.cors.methods));
+    add(header_text({.name = "cors-headers",
+                     .value = "LIST",
+                     .help = "Access-Control-Allow-Headers of a preflight; empty mirrors what is asked for."},
+                    c.cors.allowed_headers));
+    add(header_text({.name = "cors-expose", .value = "LIST", .help = "Access-Control-Expose-Headers."},
+                    c.cors.exposed_headers));
+    add(header_text({.name = "cors-max-age",
+                     .value = "SECONDS",
+                     .help = "Access-Control-Max-Age of a preflight, in seconds; empty sends none."},
+                    c.cors.max_age, is_seconds));
+    add(choice(
+        {.name = "websocket-origin-check",
+         .help = "Refuse WebSockets of pages whose origin is neither listed nor our own; auto does when origins "
+                 "are listed."},
+        c.websocket_origin_check,
+        {{"auto", std::optional<bool>{}}, {"on", std::optional<bool>{true}}, {"off", std::optional<bool>{false}}}));
+
+    group = "Application";
+    add(daemon::text({.name = "routes",
+                      .value = "FILE",
+                      .help = "What happens on connect, on disconnect and on each event; read again on SIGHUP."},
+                     c.routes));
+    add(choice({.name = "auth",
+                .help = "Who a socket is: none, everybody is anonymous; dev, the token is the user id, unproved, and "
+                        "refused while NODE_ENV is production."},
+               c.auth, {{"none", AuthMode::none}, {"dev", AuthMode::dev}}));
+    add(daemon::on_off({.name = "serve-client", .help = "Serve the browser's client below the path, as Node does."},
+                       c.serve_client));
+    add(daemon::text({.name = "client-dir",
+                      .value = "FOLDER",
+                      .help = "Folder of socket.io.js and its kin; empty: client/ beside the program, else "
+                              "../share/sio/client."},
+                     c.client_dir));
+    add(daemon::on_off({.name = "demo", .help = "Serve the demo page at / and use its routes unless others are given."},
+                       c.demo));
+
+    group = "Limits";
+    add(rate({.name = "rate-limit",
+              .help = "Most events from one socket in a span of time.",
+              .cost = "A larger value lets one client use more of the processor."},
+             c.rate_limit));
+    add(number({.name = "max-connections",
+                .help = "Most connections in all; 0 is the descriptor limit less a reserve.",
+                .cost = "A larger value costs memory and descriptors for each connection."},
+               c.max_connections, 0, 100'000'000));
+    add(number({.name = "max-connections-per-address",
+                .help = "Most connections from one address; 0 sets no limit.",
+                .cost = "A larger value lets one address take more of the connections."},
+               c.max_connections_per_address, 0, 100'000'000));
+    add(bytes({.name = "queue-bytes",
+               .help = "Most unsent bytes kept for one client.",
+               .cost = "A larger value lets each slow client take that much memory."},
+              c.queue_bytes, 1024, std::size_t{1} << 32U));
+    add(choice({.name = "queue-policy", .help = "What happens when a client's queue is full."}, c.queue_policy,
+               {{"disconnect", QueuePolicy::disconnect},
+                {"drop-newest", QueuePolicy::drop_newest},
+                {"drop-oldest", QueuePolicy::drop_oldest}}));
+    add(bytes({.name = "max-header-bytes",
+               .help = "Largest request line with headers.",
+               .cost = "A larger value lets each connection take that much memory."},
+              c.max_header_bytes, 512, std::size_t{1} << 20U));
+    add(duration({.name = "header-timeout",
+                  .help = "How long a request's headers may take.",
+                  .cost = "A larger value lets slow senders hold connections longer."},
+                 c.header_timeout, 10ms, longest));
+    add(duration({.name = "body-timeout",
+                  .help = "How long a request's body may take.",
+                  .cost = "A larger value lets slow senders hold connections longer."},
+                 c.body_timeout, 10ms, longest));
+    add(duration({.name = "handshake-timeout",
+                  .help = "How long a new connection may take to send its first request.",
+                  .cost = "A larger value lets silent connections stay longer."},
+                 c.handshake_timeout, 10ms, longest));
+    add(duration({.name = "idle-timeout",
+                  .help = "How long a kept connection may wait for its next request.",
+                  .cost = "A larger value saves new connections and holds more descriptors."},
+                 c.idle_timeout, 10ms, longest));
+
+    group = "Operation";
+    add(daemon::text(
+        {.name = "control",
+         .value = "PATH",
+         .help = "Socket that sioctl talks to; empty: /run/sio/gateway.sock for root, else sio/gateway.sock "
+                 "in XDG_RUNTIME_DIR, else /tmp/sio-UID/gateway.sock.",
+         .env = {"SIO_CONTROL"}},
+        c.control));
+    add(duration({.name = "drain-deadline",
+                  .help = "How long clients are told to leave after SIGTERM before the program ends.",
+                  .cost = "A larger value spreads their return wider and ends later."},
+                 c.drain_deadline, 0ms, longest));
+    add(number({.name = "drain-rate",
+                .help = "Clients told to leave per second; 0 spreads them evenly over the deadline.",
+                .cost = "A larger value brings more of them back to the others at once."},
+               c.drain_rate, 0, 1'000'000));
+    add(choice({.name = "log-level",
+                .help = "Least level that is logged.",
+                .cost = "A lower level costs time and space for each line.",
+                .env = {"LOG_LEVEL"}},
+               c.log_level,
+               {{"trace", log::Level::trace},
+                {"debug", log::Level::debug},
+                {"info", log::Level::info},
+                {"warn", log::Level::warn},
+                {"error", log::Level::error}}));
+    add(choice({.name = "log-format", .help = "How a line looks."}, c.log_format,
+               {{"text", log::Format::text}, {"json", log::Format::json}}));
+    add(daemon::text(
+        {.name = "log-file", .value = "FILE", .help = "Where lines go; empty is stderr. Opened anew on SIGHUP."},
+        c.log_file));
+    add(daemon::text({.name = "debug",
+                      .value = "PATTERNS",
+                      .help = "Parts that log at debug whatever the level, such as sio:*,-sio:ws.",
+                      .env = {"DEBUG"}},
+                     c.debug));
+    return table;
+}
+
+Result<daemon::Action> load_config(Config& config, std::span<Option> options, std::span<const char* const> arguments,
+                                   const daemon::Environment& environment) {
+    const auto loaded = daemon::load(options, arguments, environment);
+    if (!loaded) return tl::unexpected(loaded.error());
+    const auto action = loaded->action;
+    if (action == daemon::Action::run || action == daemon::Action::check_config ||
+        action == daemon::Action::print_config) {
+        if (auto done = complete(config, environment); !done) return tl::unexpected(done.error());
+    }
+    return action;
+}
+
+Start start(std::span<const char* const> arguments, const daemon::Environment& environment,
+            const std::function<Result<void>(const Config&)>& check) {
+    Start result;
+    auto options = options_of(result.config);
+    const auto complain = [&](const Error& error) {
+        result.exit = daemon::complain(program, error);
+        return std::move(result);
+    };
+    const auto action = load_config(result.config, options, arguments, environment);
+    if (!action) return complain(action.error());
+
+    const bool wants_files = *action != daemon::Action::help && *action != daemon::Action::version &&
+                             *action != daemon::Action::sample_config;
+    if (wants_files && check) {
+        if (const auto done = check(result.config); !done) return complain(done.error());
+    }
+    switch (*action) {
+        case daemon::Action::run: return result;
+        case daemon::Action::help: print(daemon::help_text(program, about, options)); break;
+        case daemon::Action::version: print(std::string(program) + " " SIO_VERSION "\n"); break;
+        case daemon::Action::check_config: print("the configuration is right\n"); break;
+        case daemon::Action::print_config: print(daemon::config_text(options)); break;
+        case daemon::Action::sample_config: print(daemon::sample_text(program, options)); break;
+    }
+    result.exit = daemon::exit_ok;
+    return result;
+}
+
+Result<void> open_log(const Config& config) {
+    log::set_level(config.log_level);
+    log::set_debug(config.debug);
+    return log::open(config.log_format, config.log_file);
+}
+
+EngineOptions engine_options(const Config& config) {
+    EngineOptions options;
+    options.path = config.path;
+    options.times = {millis(config.ping_interval), millis(config.ping_timeout), millis(config.upgrade_timeout)};
+    options.max_payload = config.max_payload;
+    options.polling = config.polling;
+    options.websocket = config.websocket;
+    options.upgrades = config.upgrades;
+    options.cookie = config.cookie;
+    options.compression_threshold = config.http_compression_threshold;
+    options.queue_bytes = config.queue_bytes;
+    options.queue_policy = config.queue_policy;
+    options.max_connections = config.max_connections;
+    options.max_connections_per_address = config.max_connections_per_address;
+    options.max_header_bytes = config.max_header_bytes;
+    options.header_timeout = millis(config.header_timeout);
+    options.body_timeout = millis(config.body_timeout);
+    options.idle_timeout = millis(config.idle_timeout);
+    options.websocket_origin_check = config.websocket_origin_check.value_or(!config.cors.origins.empty());
+    options.trust_proxy = config.trust_proxy;
+    return options;
+}
+
+}  // namespace sio::gateway

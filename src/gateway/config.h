@@ -1,0 +1,127 @@
+// What the gateway can be told: one struct, one table of options, each with its default, bounds and what a larger value
+// costs. See sio-gateway(8).
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "base/result.h"
+#include "daemon/options.h"
+#include "gateway/cors.h"
+#include "gateway/outbox.h"
+
+namespace sio::gateway {
+
+struct EngineOptions;
+
+/// Who a socket is. `dev`: the token of the handshake is the user id, without any proof.
+enum class AuthMode : std::uint8_t { none, dev };
+
+/// Connection state recovery. `automatic`: only to clients that an offset does no harm to.
+enum class RecoveryMode : std::uint8_t { off, automatic, on };
+
+/// At most `events` events in each span of `per`.
+struct RateLimit {
+    std::uint32_t events = 100;
+    std::chrono::milliseconds per{60'000};
+    bool operator==(const RateLimit&) const = default;
+};
+
+/// The configuration in force. Times and sizes are inclusive limits. Members stand in the order of the table.
+struct Config {
+    // Listening
+    std::vector<std::string> hosts{"0.0.0.0", "::"};
+    std::uint16_t port = 3001;         ///< 0: any free one
+    std::string path = "/socket.io/";  ///< begins and ends with a slash
+    bool trust_proxy = false;          ///< the last address of X-Forwarded-For is the client's
+
+    // Protocol
+    bool polling = true;
+    bool websocket = true;
+    bool upgrades = true;
+    std::chrono::milliseconds ping_interval{25'000};
+    std::chrono::milliseconds ping_timeout{20'000};
+    std::chrono::milliseconds upgrade_timeout{10'000};
+    std::chrono::milliseconds connect_timeout{45'000};
+    std::size_t max_payload = 1'000'000;                           ///< bytes of one message or POST body
+    std::optional<std::size_t> http_compression_threshold = 1024;  ///< bytes; nothing: never compress
+    std::string cookie;                                            ///< `name; attributes`; empty: none
+    RecoveryMode recovery = RecoveryMode::automatic;
+    std::chrono::milliseconds recovery_window{120'000};
+    std::size_t recovery_bytes = 64U << 20U;  ///< of missed packets kept, all namespaces together
+
+    // Cross-origin
+    CorsOptions cors;
+    std::optional<bool> websocket_origin_check;  ///< nothing: on when origins are listed; after load() never nothing
+
+    // Application
+    std::string routes;  ///< file; empty: events go nowhere but to `sioctl listen` and `handle`
+    AuthMode auth = AuthMode::none;
+    bool serve_client = true;
+    std::string client_dir;  ///< empty: there is no bundle to serve
+    bool demo = false;
+    std::string demo_dir;  ///< with `demo`: the folder of index.html; after load() only
+
+    // Limits
+    std::optional<RateLimit> rate_limit = RateLimit{};  ///< per socket
+    std::size_t max_connections = 0;                    ///< 0: the descriptor limit less a reserve
+    std::size_t max_connections_per_address = 0;        ///< 0: no limit
+    std::size_t queue_bytes = 4U << 20U;                ///< unsent bytes per client
+    QueuePolicy queue_policy = QueuePolicy::disconnect;
+    std::size_t max_header_bytes = 16U << 10U;
+    std::chrono::milliseconds header_timeout{10'000};
+    std::chrono::milliseconds body_timeout{30'000};
+    std::chrono::milliseconds handshake_timeout{10'000};
+    std::chrono::milliseconds idle_timeout{75'000};
+
+    // Operation
+    std::string control;  ///< path of the control socket; after load() never empty
+    std::chrono::milliseconds drain_deadline{10'000};
+    std::uint32_t drain_rate = 0;  ///< clients per second; 0: evenly within the deadline
+    log::Level log_level = log::Level::info;
+    log::Format log_format = log::Format::text;
+    std::string log_file;  ///< empty: stderr
+    std::string debug;     ///< patterns, see log::set_debug()
+
+    // From NODE_ENV, which has neither flag nor key
+    bool production = false;
+};
+
+/// The table that binds the options to `config`, which outlives it.
+std::vector<daemon::Option> options_of(Config& config);
+
+/// What a command line comes to.
+struct Start {
+    Config config;
+    std::optional<int> exit;  ///< set when the program ends at once: the question was answered, or the error told
+};
+
+/// Reads arguments (without the program's name), environment and file; completes and checks what they say together; and
+/// answers --help and its like on stdout. Errors are told on stderr. `check` is asked, when given, before
+/// --check-config and --print-config answer and before the program runs: it may read the files that the configuration
+/// names.
+Start start(std::span<const char* const> arguments, const daemon::Environment& environment,
+            const std::function<Result<void>(const Config&)>& check = {});
+
+/// The part of start() that prints nothing and looks at no file but the configuration's own and, for defaults, beside
+/// the program. `options` is the table of `config`.
+///
+/// Errors: those of daemon::load(); `config` when options contradict one another, an origin's expression does not
+/// compile, `--auth dev` is asked for while NODE_ENV is `production`, or a folder that was named is not there.
+Result<daemon::Action> load_config(Config& config, std::span<daemon::Option> options,
+                                   std::span<const char* const> arguments, const daemon::Environment& environment);
+
+/// Opens the log as configured: file, format, level, DEBUG patterns. Errors: `io`.
+Result<void> open_log(const Config& config);
+
+/// What the engine needs of it.
+EngineOptions engine_options(const Config& config);
+
+}  // namespace sio::gateway

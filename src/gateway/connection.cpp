@@ -1,0 +1,382 @@
+#include "gateway/connection.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/log.h"
+#include "gateway/http_text.h"
+
+namespace sio::gateway {
+
+namespace {
+
+constexpr std::size_t read_share = 256U << 10U;  // bytes one connection may bring in a turn
+constexpr Millis linger_time = 2'000;            // how long a peer may take to notice the end
+
+}  // namespace
+
+Connection::Connection(Engine& owner, int descriptor, const net::Address& peer)
+    : engine(owner),
+      fd(descriptor),
+      address(peer),
+      reader_(proto::WsReader::Role::server, owner.options().max_payload) {
+    arm_for_request();
+}
+
+Connection::~Connection() {
+    if (fd >= 0) close(fd);
+}
+
+void Connection::destroy() {
+    if (mode == Mode::dead) return;
+    mode = Mode::dead;
+    disarm();
+    engine.loop().unwatch(fd, *this);
+    engine.connection_ended(*this);
+    engine.forget(*this);
+    // The descriptor is closed at once: its number may be reused, but never within this handler's remaining events.
+    close(fd);
+    fd = -1;
+    engine.loop().dispose(this);
+}
+
+void Connection::arm_for_request() {
+    engine.loop().timers().arm(*this, engine.loop().now() + engine.options().header_timeout);
+}
+
+void Connection::expire(Millis) {
+    if (mode == Mode::lingering) {
+        destroy();
+        return;
+    }
+    ++engine.stats_.timeouts;
+    log::debug("http", "timeout", {{"address", address.to_string()}, {"idle", in_.empty() && !exchange}});
+    if (exchange != nullptr || !in_.empty()) {
+        refuse(408, "the request did not arrive in time");
+        return;
+    }
+    destroy();  // kept, and not used again
+}
+
+void Connection::on_ready(std::uint32_t events) {
+    if (mode == Mode::dead) return;
+    if ((events & EPOLLOUT) != 0) {
+        if (out_blocked_) {
+            out_blocked_ = false;
+            flush_out();
+            if (mode == Mode::dead) return;
+        }
+        if (mode == Mode::websocket && !is_probe) engine.outbox().unblock(slot);
+    }
+    if ((events & EPOLLERR) != 0) {
+        destroy();
+        return;
+    }
+    if ((events & (EPOLLRDHUP | EPOLLHUP)) != 0) {
+        end_announced_ = true;
+        if (holds_poll) {  // gone, or half closed, which is the same to a client that waits for an answer
+            destroy();
+            return;
+        }
+    }
+    if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP)) != 0) read_input();
+}
+
+void Connection::read_input() {
+    std::size_t share = read_share;
+    while (mode != Mode::dead) {
+        if (share == 0) {
+            if (!queued_unread) {
+                queued_unread = true;
+                engine.unread_.push_back(this);
+            }
+            return;
+        }
+        // Somebody who pipelines behind a held poll is read no further than a head's worth.
+        if (mode == Mode::http && holds_poll && in_.size() >= engine.options().max_header_bytes) return;
+        auto& buffer = engine.read_buffer_;
+        const ssize_t n = recv(fd, buffer.data(), std::min(buffer.size(), share), 0);
+        if (n < 0) {
+            if (errno == EINTR) continue;
+            if (errno == EAGAIN) return;
+            destroy();
+            return;
+        }
+        if (n == 0) {
+            destroy();
+            return;
+        }
+        const auto length = static_cast<std::size_t>(n);
+        const bool more = length == std::min(buffer.size(), share);
+        share -= length;
+        if (mode == Mode::websocket) {
+            consume_websocket({buffer.data(), length});
+        } else if (mode == Mode::http) {
+            consume_http({buffer.data(), length});
+        }
+        // A short read has emptied the socket. What comes later is an edge of its own, the end of the stream too, unless
+        // it was announced with these bytes.
+        if (!more && !end_announced_) return;
+    }
+}
+
+// --- WebSocket ------------------------------------------------------------------------------------------------------
+
+void Connection::consume_websocket(std::span<char> bytes) {
+    while (mode == Mode::websocket) {
+        const proto::WsEvent event = reader_.next(bytes);
+        switch (event.kind) {
+            case proto::WsEvent::Kind::need_more: return;
+            case proto::WsEvent::Kind::text: engine.on_socket_text(*this, event.data); break;
+            case proto::WsEvent::Kind::binary: engine.on_socket_binary(*this, event.data); break;
+            case proto::WsEvent::Kind::ping: {
+                std::string pong;
+                proto::append_ws_frame(pong, proto::WsOpcode::pong, event.data);
+                if (is_probe) {
+                    write_raw(pong);
+                } else {
+                    engine.outbox().push(slot, FrameRef::control(pong));
+                }
+                break;
+            }
+            case proto::WsEvent::Kind::pong: break;
+            case proto::WsEvent::Kind::close:
+                engine.on_socket_closed(*this, proto::CloseReason::transport_close, event.close_code);
+                return;
+            case proto::WsEvent::Kind::error:
+                engine.on_socket_closed(*this, proto::CloseReason::transport_error, event.close_code);
+                return;
+        }
+    }
+}
+
+void Connection::become_websocket(std::string_view response) {
+    mode = Mode::websocket;
+    disarm();
+    exchange.reset();
+    write_raw(response);
+}
+
+void Connection::read_early_frames() {
+    std::string early = std::move(in_);
+    in_ = std::string();
+    if (!early.empty()) consume_websocket({early.data(), early.size()});
+}
+
+void Connection::close_websocket(std::string_view before, std::uint16_t code, std::string_view reason) {
+    if (mode != Mode::websocket) return;
+    std::string bytes(before);
+    proto::append_ws_close(bytes, code, reason);
+    is_probe = false;
+    mode = Mode::lingering;
+    write_raw(bytes);
+    if (mode != Mode::dead) finish_and_close();
+}
+
+// --- HTTP -----------------------------------------------------------------------------------------------------------
+
+void Connection::consume_http(std::string_view bytes) {
+    in_.append(bytes);
+    parse();
+}
+
+void Connection::parse() {
+    if (parsing_) return;
+    parsing_ = true;
+    while (mode == Mode::http && !holds_poll && !close_after_reply && parse_one()) {
+    }
+    parsing_ = false;
+    if (mode == Mode::http && in_.empty() && in_.capacity() > 1024) in_ = std::string();
+}
+
+// Takes one step; false when more bytes are needed.
+bool Connection::parse_one() {
+    if (exchange != nullptr) return take_body();
+    std::size_t blank = 0;
+    while (in_.compare(blank, 2, "\r\n") == 0) blank += 2;
+    if (blank > 0) in_.erase(0, blank);
+    if (in_.empty()) return false;
+    const std::size_t length = proto::find_http_head(in_);
+    const std::size_t limit = engine.options().max_header_bytes;
+    if (length > limit || (length == 0 && in_.size() > limit)) {
+        refuse(431, "the request head is larger than max-header-bytes");
+        return false;
+    }
+    if (length == 0) return false;
+    exchange = std::make_unique<Exchange>();
+    exchange->text = in_.substr(0, length);
+    in_.erase(0, length);
+    if (const auto refusal = proto::parse_http_head(exchange->text, exchange->head)) {
+        refuse(refusal->status, refusal->reason);
+        return false;
+    }
+    const proto::HttpHead& head = exchange->head;
+    ++engine.stats_.requests;
+    exchange->reply.keep_alive = head.keep_alive;
+    exchange->reply.head_only = head.method == "HEAD";
+    exchange->body_left = head.content_length;
+    if (head.chunked || head.content_length > 0) {
+        engine.loop().timers().arm(*this, engine.loop().now() + engine.options().body_timeout);
+    } else {
+        disarm();
+    }
+    engine.route(*this);
+    if (mode != Mode::http || exchange == nullptr) return mode == Mode::http;
+    if (head.expect_continue && exchange->wants_body && exchange->body_left <= engine.options().max_payload) {
+        write_raw("HTTP/1.1 100 Continue\r\n\r\n");
+    }
+    return mode == Mode::http;
+}
+
+bool Connection::take_body() {
+    Exchange& x = *exchange;
+    const std::size_t limit = engine.options().max_payload;
+    if (x.head.chunked) {
+        std::string_view rest = in_;
+        const auto state = x.chunks.feed(rest, x.body, limit);
+        in_.erase(0, in_.size() - rest.size());
+        if (!x.wants_body) x.body.clear();
+        if (state == proto::ChunkedDecoder::State::more) return false;
+        if (state == proto::ChunkedDecoder::State::error) {
+            if (x.chunks.too_large()) {
+                close_after_reply = true;
+                reply(413, {}, {});
+            } else {
+                refuse(400, "the chunked body is malformed");
+            }
+            return false;
+        }
+    } else {
+        if (x.body_left > limit) {
+            close_after_reply = true;
+            reply(413, {}, {});
+            return false;
+        }
+        const std::size_t take = std::min<std::size_t>(in_.size(), x.body_left);
+        if (x.wants_body) x.body.append(in_, 0, take);
+        in_.erase(0, take);
+        x.body_left -= take;
+        if (x.body_left > 0) return false;
+    }
+    engine.finish_request(*this);
+    return mode == Mode::http && !holds_poll;
+}
+
+void Connection::refuse(int status, std::string_view reason) {
+    ++engine.stats_.requests_refused;
+    log::debug("http", "request_refused",
+               {{"address", address.to_string()}, {"status", status}, {"reason", reason}});
+    close_after_reply = true;
+    if (exchange == nullptr) exchange = std::make_unique<Exchange>();
+    exchange->reply.cors.clear();
+    reply(status, {}, {});
+}
+
+void Connection::reply(int status, std::string_view content_type, std::string_view body,
+                       std::string_view more_headers) {
+    const ReplyContext& context = parked != nullptr ? *parked : exchange->reply;
+    const bool keep = context.keep_alive && !close_after_reply;
+    std::string text;
+    text.reserve(256 + context.cors.size() + more_headers.size() + body.size());
+    append_status_line(text, status);
+    text += context.cors;
+    if (!content_type.empty()) {
+        text += "Content-Type: ";
+        text += content_type;
+        text += "\r\n";
+    }
+    if (status != 204 && status != 304) {
+        text += "Content-Length: ";
+        text += std::to_string(body.size());
+        text += "\r\n";
+    }
+    text += more_headers;
+    append_date(text, engine.loop().wall_clock());
+    text += keep ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n";
+    if (!context.head_only) text += body;
+    parked.reset();
+    holds_poll = false;
+    if (!keep) close_after_reply = true;
+    write_raw(text);
+    if (mode != Mode::dead) request_done();
+}
+
+void Connection::request_done() {
+    exchange.reset();
+    if (close_after_reply) {
+        finish_and_close();
+        return;
+    }
+    engine.loop().timers().arm(
+        *this, engine.loop().now() + (in_.empty() ? engine.options().idle_timeout : engine.options().header_timeout));
+    parse();  // what was pipelined behind; nothing when parse() is running already
+}
+
+void Connection::refuse_upgrade(std::string_view message, std::string_view more_headers, int status) {
+    std::string text;
+    append_status_line(text, status);
+    text += "Connection: close\r\nContent-type: text/html\r\nContent-Length: ";
+    text += std::to_string(message.size());
+    text += "\r\n";
+    text += more_headers;
+    text += "\r\n";
+    text += message;
+    write_raw(text);
+    if (mode != Mode::dead) finish_and_close();
+}
+
+// --- writing and ending ---------------------------------------------------------------------------------------------
+
+void Connection::write_raw(std::string_view bytes) {
+    if (out_.empty()) {
+        const ssize_t n = send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+        if (n < 0 && errno != EAGAIN && errno != EINTR) {
+            destroy();
+            return;
+        }
+        if (n > 0) bytes.remove_prefix(static_cast<std::size_t>(n));
+        if (bytes.empty()) return;
+        out_blocked_ = true;
+    }
+    out_.append(bytes);
+}
+
+void Connection::flush_out() {
+    while (!out_.empty()) {
+        const ssize_t n = send(fd, out_.data(), out_.size(), MSG_NOSIGNAL);
+        if (n < 0) {
+            if (errno == EINTR) continue;
+            if (errno == EAGAIN) {
+                out_blocked_ = true;
+                return;
+            }
+            destroy();
+            return;
+        }
+        out_.erase(0, static_cast<std::size_t>(n));
+    }
+    out_ = std::string();
+    if (end_after_out_) {
+        shutdown(fd, SHUT_WR);
+    } else if (mode == Mode::websocket && !is_probe && generation != 0) {
+        engine.outbox().attach(slot, fd);
+    }
+}
+
+void Connection::finish_and_close() {
+    if (mode == Mode::dead) return;
+    engine.connection_ended(*this);
+    mode = Mode::lingering;
+    exchange.reset();
+    parked.reset();
+    in_ = std::string();
+    end_after_out_ = true;
+    if (out_.empty()) shutdown(fd, SHUT_WR);
+    engine.loop().timers().arm(*this, engine.loop().now() + linger_time);
+}
+
+}  // namespace sio::gateway

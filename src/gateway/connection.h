@@ -1,0 +1,113 @@
+// One TCP connection: HTTP requests one after the other, or a WebSocket.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/timer_wheel.h"
+#include "gateway/engine.h"
+#include "net/address.h"
+#include "net/loop.h"
+#include "proto/http_head.h"
+#include "proto/ws_frame.h"
+
+namespace sio::gateway {
+
+/// What an answer needs to remember of its request while it is put off (a held poll keeps nothing else).
+struct ReplyContext {
+    std::string cors;           ///< header lines of the answer
+    std::string_view encoding;  ///< chosen of Accept-Encoding: gzip, deflate or identity
+    bool keep_alive = true;
+    bool head_only = false;  ///< the request was HEAD
+};
+
+/// A request that is being received or answered.
+struct Exchange {
+    std::string text;  ///< the head as it came; `head` points into it
+    proto::HttpHead head;
+    std::string body;
+    std::uint64_t body_left = 0;
+    proto::ChunkedDecoder chunks;
+    ReplyContext reply;
+    Outbox::Slot slot = 0;         ///< the session a POST is for
+    std::uint32_t generation = 0;
+    bool wants_body = false;  ///< else it is read and dropped
+};
+
+class Connection final : public net::Handler, private base::Timer {
+public:
+    Connection(Engine& engine, int fd, const net::Address& address);
+    ~Connection() override;
+
+    void on_ready(std::uint32_t events) override;
+
+    /// Reads what waits, up to this connection's share of a turn.
+    void read_input();
+
+    /// Answers the current request: one write. With `body` empty there is no Content-Type.
+    void reply(int status, std::string_view content_type, std::string_view body, std::string_view more_headers = {});
+    /// Answers a refused upgrade as Node does: plain text, Connection: close.
+    void refuse_upgrade(std::string_view message, std::string_view more_headers = {}, int status = 400);
+    /// Ends the connection after what is written, leaving the peer time to read it.
+    void finish_and_close();
+    /// Ends the connection now.
+    void destroy();
+
+    /// Becomes a WebSocket: `response` is the 101.
+    void become_websocket(std::string_view response);
+    /// Frames that came in one read with the request; call it once a session is attached.
+    void read_early_frames();
+    /// Whether bytes of our own still wait, so that an outbox must not write yet.
+    [[nodiscard]] bool has_output() const noexcept { return !out_.empty(); }
+    /// Sends bytes that are whole frames; only while no outbox writes to this descriptor.
+    void write_raw(std::string_view bytes);
+    /// Sends a close frame (behind `before`, the rest of the outbox), ends our side, waits a little for the peer.
+    void close_websocket(std::string_view before, std::uint16_t code, std::string_view reason);
+
+    enum class Mode : std::uint8_t { http, websocket, lingering, dead };
+
+    Engine& engine;
+    int fd;
+    net::Address address;
+    Mode mode = Mode::http;
+    bool holds_poll = false;     ///< a GET is parked; nothing more is parsed until it is answered
+    bool is_probe = false;       ///< the WebSocket of an upgrade under way
+    bool queued_unread = false;  ///< in the engine's list of those to be read on
+    bool close_after_reply = false;
+    Outbox::Slot slot = 0;       ///< the session this connection serves, while generation matches
+    std::uint32_t generation = 0;
+    std::unique_ptr<Exchange> exchange;
+    std::unique_ptr<ReplyContext> parked;  ///< of a held poll
+    Connection* previous = nullptr;
+    Connection* next = nullptr;
+
+    [[nodiscard]] bool is_idle() const noexcept {
+        return mode == Mode::http && exchange == nullptr && !holds_poll && in_.empty();
+    }
+
+private:
+    friend class Engine;
+    void expire(Millis now) override;
+    void consume_http(std::string_view bytes);
+    void parse();
+    bool parse_one();
+    bool take_body();
+    void consume_websocket(std::span<char> bytes);
+    void request_done();
+    void refuse(int status, std::string_view reason);
+    void arm_for_request();
+    void flush_out();
+
+    proto::WsReader reader_;
+    std::string in_;   // HTTP bytes not yet parsed
+    std::string out_;  // bytes not yet taken by the socket
+    bool out_blocked_ = false;
+    bool end_after_out_ = false;
+    bool end_announced_ = false;
+    bool parsing_ = false;
+};
+
+}  // namespace sio::gateway

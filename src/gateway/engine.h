@@ -1,0 +1,231 @@
+// The Engine.IO server: sessions over long polling and WebSocket, on the loop's descriptors.
+//
+// It speaks for the sessions (proto::EioSession decides, the engine does), owns the outbox, and hands messages to an
+// EngineApp: the Socket.IO hub in the gateway, an echo in the conformance tests.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "gateway/cors.h"
+#include "gateway/ids.h"
+#include "gateway/outbox.h"
+#include "net/address.h"
+#include "net/loop.h"
+#include "proto/eio_session.h"
+#include "proto/http_head.h"
+
+namespace sio::gateway {
+
+using base::Millis;
+
+struct EngineOptions {
+    std::string path = "/engine.io/";
+    proto::EioTimes times;
+    std::size_t max_payload = 1'000'000;  ///< bytes of a POST body or a WebSocket message, inclusive
+    bool polling = true;
+    bool websocket = true;
+    bool upgrades = true;      ///< whether a polling session is told of WebSocket
+    std::string cookie;        ///< `name; attributes` set on the polling handshake; empty: none
+    std::optional<std::size_t> compression_threshold = 1024;  ///< bytes of a poll's answer; nothing: never
+    std::size_t queue_bytes = 4U << 20U;
+    QueuePolicy queue_policy = QueuePolicy::disconnect;
+    std::size_t max_connections = 0;              ///< 0: what descriptors allow
+    std::size_t max_connections_per_address = 0;  ///< 0: no such limit
+    std::size_t max_header_bytes = 16384;
+    Millis header_timeout = 10'000;  ///< for a whole request head, from the first byte or the connection's start
+    Millis body_timeout = 30'000;    ///< for a whole request body
+    Millis idle_timeout = 75'000;    ///< between requests of a kept connection
+    bool websocket_origin_check = false;
+    bool trust_proxy = false;  ///< the client's address is the last of X-Forwarded-For
+};
+
+/// Packets a poll's answer holds at most. Python's client refuses more and loses the connection.
+inline constexpr std::size_t max_packets_per_poll = 16;
+
+/// How a session's end looks to its client.
+enum class Ending : std::uint8_t {
+    as_node,    ///< WebSocket: a close frame without code; a poll: `1`
+    noop,       ///< a pending poll is released with `6` (the client itself closed by POST)
+    come_back,  ///< WebSocket: 1012 and the end of TCP; a poll: 503. Every known client reconnects within a second
+    cut,        ///< the TCP connection just ends
+    protocol,   ///< WebSocket: the close code of the violation
+};
+
+struct EngineStats {
+    std::uint64_t connections_accepted = 0;
+    std::uint64_t connections_refused = 0;  ///< over a cap, or no descriptor left
+    std::uint64_t sessions_opened = 0;
+    std::uint64_t upgrades = 0;
+    std::uint64_t requests = 0;
+    std::uint64_t requests_refused = 0;  ///< malformed or over a limit
+    std::uint64_t timeouts = 0;          ///< header, body and idle
+    std::uint64_t messages_in = 0;
+    std::uint64_t bytes_in = 0;
+    std::uint64_t closed[8] = {};  ///< sessions by CloseReason
+    std::uint64_t queue_overflows = 0;
+    std::uint64_t origins_refused = 0;
+};
+
+/// What an app answers to a request that is not Engine.IO's.
+struct HttpAnswer {
+    int status = 404;
+    std::string content_type;
+    std::string headers;  ///< more header lines, each ended by CRLF
+    std::string body;
+};
+
+class Connection;
+class Engine;
+
+/// What the engine's owner does with sessions. Slots are small numbers, reused after on_close().
+class EngineApp {
+public:
+    using Slot = Outbox::Slot;
+    virtual ~EngineApp() = default;
+    virtual void on_open(Slot slot) = 0;
+    /// A message; the views last for the call. The app may close the session in it.
+    virtual void on_text(Slot slot, std::string_view text) = 0;
+    virtual void on_binary(Slot slot, std::string_view bytes) = 0;
+    /// The session is gone: nothing may be sent to it any more.
+    virtual void on_close(Slot slot, proto::CloseReason reason) = 0;
+    virtual void on_upgrade(Slot slot) = 0;
+    /// A request for another path (or a file below the engine's). False: 404.
+    virtual bool on_http(const proto::HttpHead& head, HttpAnswer& answer) = 0;
+};
+
+/// One Engine.IO session. Lives in the engine; apps see it by slot.
+struct Session final : base::Timer {
+    Session(Engine& owner, Outbox::Slot number, const Id& id, proto::EioTransport transport,
+            const proto::EioTimes& times, Millis now)
+        : engine(owner), slot(number), sid(id), state(transport, times, now) {}
+
+    Engine& engine;
+    Outbox::Slot slot;
+    Id sid;
+    proto::EioSession state;
+    Connection* poll = nullptr;   ///< holds a pending GET
+    Connection* post = nullptr;   ///< is receiving a POST
+    Connection* socket = nullptr; ///< the WebSocket that is the transport
+    Connection* probe = nullptr;  ///< the WebSocket of an upgrade under way
+    bool base64 = false;          ///< the WebSocket's query asked for text instead of binary
+    bool closing = false;         ///< ended for the app; the next poll is told
+    std::string head;             ///< the request head of the handshake
+    net::Address address;
+    Millis opened_wall_clock = 0;
+
+private:
+    void expire(Millis now) override;
+};
+
+class Engine final : private Outbox::Owner, private net::Loop::TurnEnd {
+public:
+    using Slot = Outbox::Slot;
+
+    Engine(net::Loop& loop, EngineOptions options, Cors cors, EngineApp& app);
+    ~Engine() override;
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+
+    /// Takes a listening, non-blocking socket (and closes it when told to stop listening). Errors: `io`.
+    Result<void> listen(int fd);
+    void stop_listening();
+
+    [[nodiscard]] Outbox& outbox() noexcept { return outbox_; }
+    [[nodiscard]] net::Loop& loop() noexcept { return loop_; }
+    [[nodiscard]] const EngineOptions& options() const noexcept { return options_; }
+    [[nodiscard]] const EngineStats& stats() const noexcept { return stats_; }
+    [[nodiscard]] IdSource& ids() noexcept { return ids_; }
+
+    /// The session in a slot; null once it is closed.
+    [[nodiscard]] Session* session(Slot slot) noexcept;
+    [[nodiscard]] std::size_t session_count() const noexcept { return session_count_; }
+    [[nodiscard]] std::size_t connection_count() const noexcept { return connection_count_; }
+    /// Slots ever used: an upper bound for iteration.
+    [[nodiscard]] Slot slot_end() const noexcept { return static_cast<Slot>(sessions_.size()); }
+
+    /// Ends a session. The app's on_close() is called before this returns.
+    void close(Slot slot, proto::CloseReason reason, Ending ending,
+               std::uint16_t close_code = proto::ws_close::none);
+
+    /// New sessions are answered 503 from now on.
+    void refuse_new_sessions() noexcept { refusing_ = true; }
+    /// Ends idle HTTP connections, so that a drained process can leave.
+    void close_idle_connections();
+
+private:
+    friend class Connection;
+    friend struct Session;
+    class Listener;
+
+    // What Connection asks (engine_http.cpp).
+    void route(Connection& connection);
+    void finish_request(Connection& connection);
+    void connection_ended(Connection& connection);
+    void on_socket_text(Connection& connection, std::string_view text);
+    void on_socket_binary(Connection& connection, std::string_view bytes);
+    void on_socket_closed(Connection& connection, proto::CloseReason reason, std::uint16_t code);
+    bool admit(const net::Address& address);
+    void forget(Connection& connection) noexcept;
+    void accept_from(Listener& listener);
+
+    void route_engine(Connection& connection);
+    void route_upgrade(Connection& connection);
+    void answer_error(Connection& connection, int code);
+    void answer_app(Connection& connection);
+    void handshake(Connection& connection);
+    void poll(Connection& connection, Session& session);
+    void begin_post(Connection& connection, Session& session);
+    void finish_post(Connection& connection, Session& session);
+    void answer_poll(Session& session, std::string payload);
+    void accept_websocket(Connection& connection);
+
+    Session& open_session(const proto::HttpHead& head, const Connection& connection, proto::EioTransport transport);
+    void deliver(Slot slot, std::uint32_t generation, const proto::EioPacket& packet);
+    void arm(Session& session);
+    void tick(Session& session, Millis now);
+    void release(Slot slot);
+    [[nodiscard]] Session* find(std::string_view sid) noexcept;
+
+    void on_write_failed(Slot slot, int error) override;
+    void on_queue_full(Slot slot) override;
+    void on_poll_ready(Slot slot) override;
+    bool end_turn() override;
+
+    net::Loop& loop_;
+    EngineOptions options_;
+    Cors cors_;
+    EngineApp& app_;
+    Outbox outbox_;
+    IdSource ids_;
+    EngineStats stats_;
+    std::vector<std::unique_ptr<Session>> sessions_;
+    std::vector<std::uint32_t> generations_;
+    std::vector<Slot> free_slots_;
+    std::vector<std::unique_ptr<Session>> buried_;  // closed in this turn
+    struct Failed {
+        Slot slot;
+        bool too_slow;  // else its socket failed
+    };
+    std::vector<Failed> failed_;
+    std::unordered_map<Id, Slot, IdHash> by_sid_;
+    std::unordered_map<net::Address, std::uint32_t, net::AddressHash> per_address_;
+    std::vector<std::unique_ptr<Listener>> listeners_;
+    std::vector<Connection*> unread_;  // stopped reading at their share of a turn
+    Connection* connections_ = nullptr;  // all of them, linked
+    std::size_t session_count_ = 0;
+    std::size_t connection_count_ = 0;
+    std::vector<char> read_buffer_;
+    FrameRef ping_;
+    FrameRef noop_;
+    int spare_fd_ = -1;  // given up for a moment to refuse a connection when descriptors run out
+    bool refusing_ = false;
+    bool accept_again_ = false;
+};
+
+}  // namespace sio::gateway

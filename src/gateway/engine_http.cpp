@@ -1,0 +1,346 @@
+// The HTTP side of the Engine.IO server: which request is what, in Node's order of checks (wire-protocol 1.7), polls,
+// POSTs and the WebSocket handshake.
+#include <array>
+
+#include "base/bytes.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "gateway/connection.h"
+#include "gateway/engine.h"
+#include "gateway/http_text.h"
+
+namespace sio::gateway {
+
+using proto::CloseReason;
+using proto::EioTransport;
+
+namespace {
+
+// wire-protocol 1.7; the order is that of the codes.
+constexpr std::array<std::string_view, 6> error_messages = {
+    "Transport unknown", "Session ID unknown", "Bad handshake method", "Bad request", "Forbidden",
+    "Unsupported protocol version"};
+enum ErrorCode : int { unknown_transport = 0, unknown_sid, bad_method, bad_request, forbidden, unsupported_version };
+
+constexpr std::string_view no_store = "cache-control: no-store\r\n";
+
+}  // namespace
+
+void Engine::answer_error(Connection& connection, int code) {
+    const std::string_view message = error_messages[static_cast<std::size_t>(code)];
+    ++stats_.requests_refused;
+    log::debug("http", "connection_error",
+               {{"code", code}, {"message", message}, {"address", connection.address.to_string()}});
+    std::string body = R"({"code":)" + std::to_string(code) + R"(,"message":)" + json::quote(message) + '}';
+    connection.reply(code == forbidden ? 403 : 400, "application/json", body);
+}
+
+// A head is complete. POSTs of sessions and upgrades are decided on now; everything else when its body (mostly none)
+// has been read, so that the connection can be kept.
+void Engine::route(Connection& connection) {
+    Exchange& x = *connection.exchange;
+    const proto::HttpHead& head = x.head;
+    if (!head.path.starts_with(options_.path)) {
+        if (head.upgrade_websocket) connection.refuse_upgrade("Not found", {}, 404);
+        return;
+    }
+    cors_.append(x.reply.cors, head.header("origin"));
+    if (head.upgrade_websocket && options_.websocket) {
+        if (head.content_length > 0 || head.chunked) {
+            connection.refuse_upgrade(error_messages[bad_request]);
+            return;
+        }
+        route_upgrade(connection);
+        return;
+    }
+    if (head.method != "POST") return;
+    const auto sid = proto::query_parameter(head.query, "sid");
+    Session* session = sid && !sid->empty() ? find(*sid) : nullptr;
+    if (session == nullptr || session->closing) return;
+    if (proto::query_parameter(head.query, "transport") != "polling" ||
+        session->state.transport() != EioTransport::polling || proto::query_parameter(head.query, "EIO") != "4") {
+        return;
+    }
+    begin_post(connection, *session);
+}
+
+void Engine::finish_request(Connection& connection) {
+    Exchange& x = *connection.exchange;
+    if (x.wants_body) {
+        Session* session = connection.generation != 0 && generations_[connection.slot] == connection.generation
+                               ? this->session(connection.slot)
+                               : nullptr;
+        if (session != nullptr && session->post == &connection) {
+            finish_post(connection, *session);
+        } else {
+            answer_error(connection, unknown_sid);  // it was closed while the body came
+        }
+        return;
+    }
+    if (x.head.path.starts_with(options_.path)) {
+        route_engine(connection);
+    } else {
+        answer_app(connection);
+    }
+}
+
+void Engine::answer_app(Connection& connection) {
+    HttpAnswer answer;
+    if (!app_.on_http(connection.exchange->head, answer)) answer = HttpAnswer{};
+    connection.reply(answer.status, answer.content_type, answer.body, answer.headers);
+}
+
+void Engine::route_engine(Connection& connection) {
+    Exchange& x = *connection.exchange;
+    const proto::HttpHead& head = x.head;
+    if (cors_.is_enabled() && head.method == "OPTIONS") {
+        x.reply.cors.clear();
+        cors_.append_preflight(x.reply.cors, head.header("origin"), head.header("access-control-request-headers"));
+        connection.reply(204, {}, {}, "Content-Length: 0\r\n");
+        return;
+    }
+    HttpAnswer answer;
+    if (app_.on_http(head, answer)) {  // a file of the client bundle
+        connection.reply(answer.status, answer.content_type, answer.body, answer.headers);
+        return;
+    }
+    const auto transport = proto::query_parameter(head.query, "transport");
+    const bool polling = transport == "polling" && options_.polling;
+    if (!polling && !(transport == "websocket" && options_.websocket)) {
+        answer_error(connection, unknown_transport);
+        return;
+    }
+    const bool version_4 = proto::query_parameter(head.query, "EIO") == "4";
+    const auto sid = proto::query_parameter(head.query, "sid");
+    if (sid && !sid->empty()) {
+        Session* session = find(*sid);
+        if (session == nullptr) {
+            answer_error(connection, unknown_sid);
+        } else if (polling != (session->state.transport() == EioTransport::polling) || !version_4) {
+            answer_error(connection, bad_request);
+        } else if (head.method == "GET") {
+            poll(connection, *session);
+        } else if (head.method == "POST") {
+            answer_error(connection, unknown_sid);  // a session that is closing takes nothing any more
+        } else {
+            connection.reply(500, {}, {});
+        }
+        return;
+    }
+    if (head.method != "GET") {
+        answer_error(connection, bad_method);
+    } else if (!polling) {
+        answer_error(connection, bad_request);
+    } else if (refusing_) {
+        connection.close_after_reply = true;
+        connection.reply(503, "application/json", R"({"code":4,"message":"Server is shutting down"})");
+    } else if (!version_4) {
+        answer_error(connection, unsupported_version);
+    } else {
+        handshake(connection);
+    }
+}
+
+void Engine::handshake(Connection& connection) {
+    const proto::HttpHead& head = connection.exchange->head;
+    Session& session = open_session(head, connection, EioTransport::polling);
+    std::string body;
+    proto::append_open_packet(body, {session.sid.view(), options_.websocket && options_.upgrades,
+                                     options_.times.ping_interval, options_.times.ping_timeout, options_.max_payload});
+    std::string headers(no_store);
+    if (!options_.cookie.empty()) {
+        const std::size_t name_end = std::min(options_.cookie.find(';'), options_.cookie.size());
+        headers += "Set-Cookie: " + options_.cookie.substr(0, name_end) + '=';
+        headers += session.sid.view();
+        headers += options_.cookie.substr(name_end) + "\r\n";
+    }
+    app_.on_open(session.slot);
+    connection.reply(200, "text/plain; charset=UTF-8", body, headers);
+}
+
+void Engine::poll(Connection& connection, Session& session) {
+    Exchange& x = *connection.exchange;
+    if (session.closing) {
+        std::string last;
+        const std::size_t waiting = outbox_.take_payload(session.slot, max_packets_per_poll - 1, last);
+        last += waiting > 0 ? "\x1e" "1" : "6\x1e" "1";
+        release(session.slot);
+        connection.reply(200, "text/plain; charset=UTF-8", last, no_store);
+        return;
+    }
+    if (session.poll != nullptr) {
+        close(session.slot, CloseReason::transport_error, Ending::as_node);
+        connection.reply(400, {}, {});
+        return;
+    }
+    if (options_.compression_threshold) {
+        if (const auto accepted = x.head.header("accept-encoding")) {
+            static constexpr std::array<std::string_view, 2> offered = {"gzip", "deflate"};
+            x.reply.encoding = proto::choose_encoding(*accepted, offered.data(), offered.size());
+        }
+    }
+    // A held poll keeps nothing of its request but what the answer needs.
+    connection.parked = std::make_unique<ReplyContext>(std::move(x.reply));
+    connection.exchange.reset();
+    connection.holds_poll = true;
+    connection.slot = session.slot;
+    connection.generation = generations_[session.slot];
+    session.poll = &connection;
+    std::string payload;
+    if (outbox_.take_payload(session.slot, max_packets_per_poll, payload) > 0) {
+        answer_poll(session, std::move(payload));
+        return;
+    }
+    outbox_.set_poll_waiting(session.slot, true);
+    session.state.poll_parked(loop_.now());
+    arm(session);
+}
+
+void Engine::answer_poll(Session& session, std::string payload) {
+    Connection* connection = std::exchange(session.poll, nullptr);
+    outbox_.set_poll_waiting(session.slot, false);
+    session.state.poll_answered();
+    connection->generation = 0;
+    std::string headers;
+    const std::string_view encoding = connection->parked->encoding;
+    if ((encoding == "gzip" || encoding == "deflate") && payload.size() >= *options_.compression_threshold) {
+        if (std::string compressed = compress(encoding, payload); !compressed.empty()) {
+            payload = std::move(compressed);
+            headers = "Content-Encoding: " + std::string(encoding) + "\r\n";
+        }
+    }
+    headers += no_store;
+    connection->reply(200, "text/plain; charset=UTF-8", payload, headers);
+}
+
+void Engine::begin_post(Connection& connection, Session& session) {
+    Exchange& x = *connection.exchange;
+    const Slot slot = session.slot;
+    if (session.post != nullptr) {
+        Connection* first = std::exchange(session.post, nullptr);
+        close(slot, CloseReason::transport_error, Ending::as_node);
+        first->generation = 0;
+        first->destroy();
+        connection.close_after_reply = true;
+        connection.reply(400, {}, {});
+        return;
+    }
+    if (x.head.header("content-type") == "application/octet-stream") {
+        close(slot, CloseReason::transport_error, Ending::as_node);
+        connection.close_after_reply = true;
+        connection.reply(400, {}, {});
+        return;
+    }
+    if (x.body_left > options_.max_payload) return;  // answered 413 without touching the session
+    x.wants_body = true;
+    connection.slot = slot;
+    connection.generation = generations_[slot];
+    session.post = &connection;
+}
+
+void Engine::finish_post(Connection& connection, Session& session) {
+    const Slot slot = session.slot;
+    const std::uint32_t generation = std::exchange(connection.generation, 0);
+    session.post = nullptr;
+    const std::string body = std::move(connection.exchange->body);
+    // The answer is sent after the packets are processed; whatever they do, it is `ok`.
+    if (!base::is_utf8(body)) {
+        close(slot, CloseReason::parse_error, Ending::as_node);
+    } else {
+        proto::EioPayload payload(body);
+        while (const auto frame = payload.next()) {
+            if (this->session(slot) == nullptr || generations_[slot] != generation) break;
+            const auto packet = proto::decode_eio(*frame);
+            if (!packet) {
+                close(slot, CloseReason::parse_error, Ending::as_node);
+                break;
+            }
+            deliver(slot, generation, *packet);
+        }
+    }
+    connection.reply(200, "text/html", "ok", no_store);
+}
+
+void Engine::route_upgrade(Connection& connection) {
+    const proto::HttpHead& head = connection.exchange->head;
+    const auto transport = proto::query_parameter(head.query, "transport");
+    const auto refuse = [&](ErrorCode code) {
+        ++stats_.requests_refused;
+        connection.refuse_upgrade(error_messages[code]);
+    };
+    if (transport != "websocket" && !(transport == "polling" && options_.polling)) return refuse(unknown_transport);
+    const bool version_4 = proto::query_parameter(head.query, "EIO") == "4";
+    const auto sid = proto::query_parameter(head.query, "sid");
+    const bool is_new = !sid || sid->empty();
+    Session* session = is_new ? nullptr : find(*sid);
+    if (!is_new) {
+        if (session == nullptr) return refuse(unknown_sid);
+        if (!version_4) return refuse(bad_request);
+    } else if (head.method != "GET") {
+        return refuse(bad_method);
+    } else if (refusing_) {
+        connection.refuse_upgrade("Server is shutting down", {}, 503);
+        return;
+    } else if (!version_4) {
+        return refuse(unsupported_version);
+    }
+    if (options_.websocket_origin_check && !cors_.admits(head.header("origin"), head.header("host").value_or(""))) {
+        ++stats_.origins_refused;
+        log::info("http", "origin_refused",
+                  {{"origin", head.header("origin").value_or("")}, {"address", connection.address.to_string()}});
+        return refuse(forbidden);
+    }
+    const std::string_view key = head.header("sec-websocket-key").value_or("");
+    if (head.method != "GET" || head.http_1_0) return refuse(bad_request);
+    if (!proto::is_websocket_key(key)) {
+        connection.refuse_upgrade("Missing or invalid Sec-WebSocket-Key header");
+        return;
+    }
+    if (const auto version = head.header("sec-websocket-version"); version != "13" && version != "8") {
+        connection.refuse_upgrade("Missing or invalid Sec-WebSocket-Version header",
+                                  "Sec-WebSocket-Version: 13, 8\r\n");
+        return;
+    }
+    std::string response = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                           "Sec-WebSocket-Accept: " +
+                           proto::websocket_accept(key) + "\r\n" + connection.exchange->reply.cors + "\r\n";
+    const bool base64 = !proto::query_parameter(head.query, "b64").value_or("").empty();
+
+    if (is_new && transport == "websocket") {
+        Session& opened = open_session(head, connection, EioTransport::websocket);
+        const Slot slot = opened.slot;
+        opened.socket = &connection;
+        if (base64) outbox_.set_base64(slot);
+        connection.slot = slot;
+        connection.generation = generations_[slot];
+        std::string open;
+        proto::append_open_packet(open, {opened.sid.view(), false, options_.times.ping_interval,
+                                         options_.times.ping_timeout, options_.max_payload});
+        proto::append_ws_frame(response, proto::WsOpcode::text, open);  // one write for both
+        connection.become_websocket(response);
+        if (connection.mode != Connection::Mode::websocket) return;
+        if (!connection.has_output()) outbox_.attach(slot, connection.fd);
+        app_.on_open(slot);
+        connection.read_early_frames();
+        return;
+    }
+    // An upgrade. When the session cannot take it, the WebSocket is opened and closed, as Node does.
+    const bool may_probe = session != nullptr && !session->closing && transport == "websocket" &&
+                           session->state.begin_probe(loop_.now());
+    if (may_probe) {
+        session->probe = &connection;
+        session->base64 = base64;
+        connection.is_probe = true;
+        connection.slot = session->slot;
+        connection.generation = generations_[session->slot];
+        arm(*session);
+    }
+    connection.become_websocket(response);
+    if (!may_probe) {
+        connection.close_websocket({}, proto::ws_close::none, {});
+        return;
+    }
+    connection.read_early_frames();
+}
+
+}  // namespace sio::gateway

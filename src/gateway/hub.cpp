@@ -1,0 +1,712 @@
+#include "gateway/hub.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/bytes.h"
+#include "base/json.h"
+#include "base/log.h"
+
+namespace sio::gateway {
+
+using proto::CloseReason;
+using proto::SioType;
+
+namespace {
+
+constexpr std::size_t bulk_threshold = 64;   // fan-outs to more recipients are written in slices
+constexpr std::size_t max_nsp_bytes = 256;   // of a namespace's name
+constexpr Millis purge_interval = 5'000;
+constexpr std::size_t id_length = 20;
+
+constexpr std::uint64_t ack_key(const Namespace& nsp, std::uint64_t id) noexcept { return (nsp.serial << 40U) ^ id; }
+
+}  // namespace
+
+/// Closes a session that has joined nothing when connect_timeout has passed.
+struct Hub::Client final : base::Timer {
+    Client(Hub& owner, Slot number, std::size_t max_bytes) : hub(owner), slot(number), decoder(max_bytes) {}
+
+    Hub& hub;
+    Slot slot;
+    proto::SioDecoder decoder;
+    std::vector<std::unique_ptr<Socket>> sockets;
+
+private:
+    void expire(Millis) override {
+        hub.engine_->close(slot, CloseReason::forced_server_close, Ending::as_node);
+    }
+};
+
+struct Hub::AckWait final : base::Timer {
+    AckWait(Hub& owner, std::uint64_t k, Namespace& n) : hub(owner), key(k), nsp(n) {}
+
+    Hub& hub;
+    std::uint64_t key;
+    Namespace& nsp;
+    std::size_t waiting = 0;
+    Answers answers;
+    std::function<void(Answers)> done;
+
+private:
+    void expire(Millis) override {
+        hub.stats_.acks_timed_out += waiting;
+        hub.finish(key);
+    }
+};
+
+struct Hub::PurgeTimer final : base::Timer {
+    explicit PurgeTimer(Hub& owner) : hub(owner) {}
+    Hub& hub;
+
+private:
+    void expire(Millis now) override {
+        hub.purge();
+        hub.engine_->loop().timers().arm(*this, now + purge_interval);
+    }
+};
+
+/// Encodes one event at most twice: as it is, and with its recovery offset as last argument; attachments are shared.
+class Hub::Encoder {
+public:
+    Encoder(const Namespace& nsp, const Event& event, std::optional<std::uint64_t> ack, std::string& scratch)
+        : nsp_(nsp), event_(event), ack_(ack), scratch_(scratch) {}
+
+    void set_position(std::uint64_t position) { position_ = position; }
+
+    std::span<const FrameRef> frames(bool with_offset) {
+        auto& variant = with_offset && position_ ? offset_ : plain_;
+        if (!variant[0]) encode(variant, with_offset && position_);
+        return {variant.data(), 1 + event_.attachments.size()};
+    }
+
+private:
+    using Frames = std::array<FrameRef, 1 + proto::max_attachments>;
+
+    void encode(Frames& out, bool with_offset) {
+        const std::size_t attachments = event_.attachments.size();
+        scratch_.clear();
+        proto::append_sio_header(scratch_, attachments > 0 ? SioType::binary_event : SioType::event, attachments,
+                                 nsp_.name, ack_);
+        scratch_ += '[';
+        scratch_ += event_.name;
+        if (!event_.arguments.empty()) {
+            scratch_ += ',';
+            scratch_ += event_.arguments;
+        }
+        if (with_offset) {
+            scratch_ += ",\"";
+            nsp_.log.append_offset(scratch_, *position_);
+            scratch_ += '"';
+        }
+        scratch_ += ']';
+        out[0] = FrameRef::text("4", scratch_, attachments > 0);
+        const Frames& other = &out == &plain_ ? offset_ : plain_;
+        for (std::size_t i = 0; i < attachments; ++i) {
+            out[i + 1] = other[0] ? other[i + 1] : FrameRef::binary(event_.attachments[i], i + 1 < attachments);
+        }
+    }
+
+    const Namespace& nsp_;
+    const Event& event_;
+    std::optional<std::uint64_t> ack_;
+    std::string& scratch_;
+    std::optional<std::uint64_t> position_;
+    Frames plain_;
+    Frames offset_;
+};
+
+Hub::Hub(HubOptions options, HubHandlers& handlers) : options_(options), handlers_(handlers) {
+    budget_.limit = options_.recovery_bytes;
+}
+
+Hub::~Hub() = default;
+
+void Hub::start(Engine& engine) {
+    engine_ = &engine;
+    epoch_ = std::string(engine.ids().next().view().substr(0, 6));
+    std::replace(epoch_.begin(), epoch_.end(), '-', '_');
+    purge_timer_ = std::make_unique<PurgeTimer>(*this);
+    engine.loop().timers().arm(*purge_timer_, engine.loop().now() + purge_interval);
+}
+
+void Hub::purge() {
+    const Millis now = engine_->loop().now();
+    for (auto entry = namespaces_.begin(); entry != namespaces_.end();) {
+        Namespace& nsp = *entry->second;
+        nsp.log.purge(now);
+        const bool unused = nsp.is_dynamic && nsp.everyone.empty() && nsp.log.saved_count() == 0;
+        entry = unused ? namespaces_.erase(entry) : std::next(entry);
+    }
+    finished_waits_.clear();
+}
+
+// --- finding --------------------------------------------------------------------------------------------------------
+
+Namespace* Hub::find_namespace(std::string_view name) {
+    if (const auto found = namespaces_.find(name); found != namespaces_.end()) return found->second.get();
+    const Admission admission = handlers_.admit(name);
+    if (admission.kind != Admission::Kind::open || admission.is_dynamic) return nullptr;
+    return &make_namespace(name, false);
+}
+
+Namespace& Hub::make_namespace(std::string_view name, bool is_dynamic) {
+    auto made = std::make_unique<Namespace>(std::string(name), budget_, epoch_, options_.recovery_window);
+    made->is_dynamic = is_dynamic;
+    made->serial = ++namespaces_made_;
+    return *namespaces_.emplace(std::string(name), std::move(made)).first->second;
+}
+
+Socket* Hub::socket_in(Slot slot, const Namespace& nsp) {
+    for (const auto& socket : clients_[slot]->sockets) {
+        if (socket->nsp == &nsp) return socket.get();
+    }
+    return nullptr;
+}
+
+Socket* Hub::find_socket(Namespace& nsp, const Id& id) {
+    const auto found = nsp.by_id.find(id);
+    return found == nsp.by_id.end() ? nullptr : socket_in(found->second, nsp);
+}
+
+std::size_t Hub::room_count() const noexcept {
+    std::size_t count = 0;
+    for (const auto& [name, nsp] : namespaces_) count += nsp->rooms.size();
+    return count;
+}
+
+// Calls `each` with the slot of every selected socket, once.
+template <typename Visit>
+void Hub::visit(Namespace& nsp, const Selection& selection, Visit&& each) {
+    Outbox& outbox = engine_->outbox();
+    const bool everyone = selection.rooms.empty() && selection.users.empty() && selection.sockets.empty();
+    const bool excludes = selection.except_socket != nullptr || !selection.except.empty();
+    const auto for_room = [&](std::string_view name, auto&& act) {
+        if (const auto room = nsp.rooms.find(name); room != nsp.rooms.end()) {
+            for (const Slot slot : room->second->members) act(slot);
+        }
+        if (name.size() == id_length) {  // each socket is in a room of its own, which is not kept as one
+            if (const auto own = nsp.by_id.find(Id::from(name)); own != nsp.by_id.end()) act(own->second);
+        }
+    };
+    if (everyone && !excludes) {
+        for (const Slot slot : nsp.everyone) each(slot);
+        return;
+    }
+    outbox.begin_marks();
+    if (selection.except_socket != nullptr) outbox.mark(selection.except_socket->slot);
+    for (const std::string& name : selection.except) for_room(name, [&](Slot slot) { outbox.mark(slot); });
+    const auto once = [&](Slot slot) {
+        if (outbox.mark(slot)) each(slot);
+    };
+    if (everyone) {
+        for (const Slot slot : nsp.everyone) once(slot);
+        return;
+    }
+    for (const std::string& name : selection.rooms) for_room(name, once);
+    for (const std::string& id : selection.sockets) {
+        if (const auto own = nsp.by_id.find(Id::from(id)); own != nsp.by_id.end()) once(own->second);
+    }
+    for (const std::string& user : selection.users) {
+        for_room(user, [&](Slot slot) {
+            const Socket* socket = socket_in(slot, nsp);
+            if (socket != nullptr && socket->user == user) once(slot);
+        });
+    }
+}
+
+const std::vector<Socket*>& Hub::select(Namespace& nsp, const Selection& selection) {
+    selected_.clear();
+    visit(nsp, selection, [&](Slot slot) {
+        if (Socket* socket = socket_in(slot, nsp)) selected_.push_back(socket);
+    });
+    return selected_;
+}
+
+// --- verbs ----------------------------------------------------------------------------------------------------------
+
+void Hub::deliver(Slot slot, Encoder& encoder, bool is_volatile) {
+    Outbox& outbox = engine_->outbox();
+    if (is_volatile && !outbox.is_writable(slot)) {
+        ++stats_.volatile_dropped;
+        return;
+    }
+    const auto frames = encoder.frames(outbox.wants_offset(slot));
+    outbox.push(slot, frames.data(), frames.size());
+    ++stats_.deliveries;
+}
+
+std::size_t Hub::emit(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile) {
+    ++stats_.broadcasts;
+    Encoder encoder(nsp, event, std::nullopt, scratch_);
+    const bool offsets = nsp.wants_offset > 0 || nsp.log.saved_count() > 0;
+    if (offsets && !is_volatile) {
+        encoder.set_position(nsp.log.advance());
+        RecoveryLog::Packet packet;
+        packet.position = nsp.log.position();
+        packet.sent = engine_->loop().now();
+        packet.rooms = selection.rooms;
+        packet.rooms.insert(packet.rooms.end(), selection.users.begin(), selection.users.end());
+        packet.rooms.insert(packet.rooms.end(), selection.sockets.begin(), selection.sockets.end());
+        packet.except = selection.except;
+        if (selection.except_socket != nullptr) packet.except.emplace_back(selection.except_socket->id.view());
+        const auto frames = encoder.frames(true);
+        packet.frames.assign(frames.begin(), frames.end());
+        nsp.log.record(std::move(packet), engine_->loop().now());
+    } else if (offsets) {
+        encoder.set_position(nsp.log.position());  // not kept, but the client's position stays good
+    }
+    std::size_t candidates = nsp.everyone.size();
+    if (selection.rooms.size() == 1) {
+        const auto room = nsp.rooms.find(selection.rooms.front());
+        candidates = room == nsp.rooms.end() ? 1 : room->second->members.size();
+    }
+    const bool bulk = candidates > bulk_threshold;
+    if (bulk) engine_->outbox().begin_bulk();
+    std::size_t reached = 0;
+    visit(nsp, selection, [&](Slot slot) {
+        ++reached;
+        deliver(slot, encoder, is_volatile);
+    });
+    if (bulk) engine_->outbox().end_bulk();
+    return reached;
+}
+
+void Hub::emit_to(Socket& socket, const Event& event, bool is_volatile) {
+    Namespace& nsp = *socket.nsp;
+    Encoder encoder(nsp, event, std::nullopt, scratch_);
+    if (engine_->outbox().wants_offset(socket.slot)) {
+        if (is_volatile) {
+            encoder.set_position(nsp.log.position());
+        } else {
+            encoder.set_position(nsp.log.advance());
+            RecoveryLog::Packet packet;
+            packet.position = nsp.log.position();
+            packet.sent = engine_->loop().now();
+            packet.rooms.emplace_back(socket.id.view());
+            const auto frames = encoder.frames(true);
+            packet.frames.assign(frames.begin(), frames.end());
+            nsp.log.record(std::move(packet), engine_->loop().now());
+        }
+    }
+    deliver(socket.slot, encoder, is_volatile);
+}
+
+std::size_t Hub::ask(Namespace& nsp, const Selection& selection, const Event& event, Millis timeout,
+                     std::function<void(Answers)> done) {
+    // One id for all, as Node does; ids of a namespace never repeat while a question is open.
+    const std::uint64_t id = nsp.next_ack++;
+    const std::uint64_t key = ack_key(nsp, id);
+    auto wait = std::make_unique<AckWait>(*this, key, nsp);
+    wait->done = std::move(done);
+    Encoder encoder(nsp, event, id, scratch_);
+    visit(nsp, selection, [&](Slot slot) {
+        Socket* socket = socket_in(slot, nsp);
+        if (socket == nullptr) return;
+        const auto frames = encoder.frames(false);
+        engine_->outbox().push(slot, frames.data(), frames.size());
+        ++stats_.deliveries;
+        socket->asked.push_back(key);
+        ++wait->waiting;
+    });
+    const std::size_t reached = wait->waiting;
+    AckWait& armed = *wait;
+    waits_.insert_or_assign(key, std::move(wait));
+    // Nobody to wait for: answered at the next tick, never from inside this call.
+    engine_->loop().timers().arm(armed, engine_->loop().now() + (reached == 0 ? 0 : timeout));
+    return reached;
+}
+
+void Hub::finish(std::uint64_t key) {
+    const auto found = waits_.find(key);
+    if (found == waits_.end()) return;
+    std::unique_ptr<AckWait> wait = std::move(found->second);
+    waits_.erase(found);
+    wait->disarm();
+    wait->answers.silent += wait->waiting;
+    auto done = std::move(wait->done);
+    Answers answers = std::move(wait->answers);
+    finished_waits_.push_back(std::move(wait));  // its expire() may be on the stack
+    done(std::move(answers));
+}
+
+void Hub::settle(std::uint64_t key, Socket* leaving) {
+    const auto found = waits_.find(key);
+    if (found == waits_.end()) return;
+    AckWait& wait = *found->second;
+    --wait.waiting;
+    if (leaving != nullptr) ++wait.answers.silent;
+    if (wait.waiting == 0) finish(key);
+}
+
+void Hub::on_ack(Socket& socket, const proto::SioPacket& packet) {
+    if (!packet.id) return;
+    const std::uint64_t key = ack_key(*socket.nsp, *packet.id);
+    const auto owed = std::find(socket.asked.begin(), socket.asked.end(), key);
+    if (owed == socket.asked.end()) return;  // unknown, late or repeated
+    socket.asked.erase(owed);
+    const auto found = waits_.find(key);
+    if (found == waits_.end()) return;
+    Answers::One answer{socket.id, packet.json.empty() ? "[]" : std::string(packet.json), {}};
+    if (packet.attachments != nullptr) answer.attachments = *packet.attachments;
+    found->second->answers.answers.push_back(std::move(answer));
+    settle(key, nullptr);
+}
+
+void Hub::acknowledge(Socket& socket, std::uint64_t id, std::string_view arguments,
+                      std::span<const std::string> attachments) {
+    scratch_.clear();
+    const bool binary = !attachments.empty();
+    proto::append_sio_header(scratch_, binary ? SioType::binary_ack : SioType::ack, attachments.size(),
+                             socket.nsp->name, id);
+    scratch_ += '[';
+    scratch_ += arguments;
+    scratch_ += ']';
+    std::array<FrameRef, 1 + proto::max_attachments> frames;
+    frames[0] = FrameRef::text("4", scratch_, binary);
+    for (std::size_t i = 0; i < attachments.size(); ++i) {
+        frames[i + 1] = FrameRef::binary(attachments[i], i + 1 < attachments.size());
+    }
+    engine_->outbox().push(socket.slot, frames.data(), 1 + attachments.size());
+}
+
+void Hub::join(Socket& socket, std::string_view name) {
+    if (name == socket.id.view()) return;
+    for (const Socket::Seat& seat : socket.seats) {
+        if (seat.room->name == name) return;
+    }
+    auto& rooms = socket.nsp->rooms;
+    auto found = rooms.find(name);
+    if (found == rooms.end()) {
+        auto room = std::make_unique<Room>();
+        room->name = name;
+        found = rooms.emplace(room->name, std::move(room)).first;
+    }
+    Room& room = *found->second;
+    socket.seats.push_back({&room, room.members.size()});
+    room.members.push_back(socket.slot);
+    log::debug("room", "join", {{"sid", socket.id.view()}, {"room", name}});
+}
+
+void Hub::leave_seat(Socket& socket, std::size_t index) {
+    const Socket::Seat seat = socket.seats[index];
+    socket.seats[index] = socket.seats.back();
+    socket.seats.pop_back();
+    Room& room = *seat.room;
+    const Slot moved = room.members.back();
+    room.members[seat.index] = moved;
+    room.members.pop_back();
+    if (moved != socket.slot) {
+        for (Socket::Seat& other : socket_in(moved, *socket.nsp)->seats) {
+            if (other.room == &room) other.index = seat.index;
+        }
+    }
+    if (room.members.empty()) {
+        const auto found = socket.nsp->rooms.find(std::string_view(room.name));
+        socket.nsp->rooms.erase(found);
+    }
+}
+
+void Hub::leave(Socket& socket, std::string_view name) {
+    for (std::size_t i = 0; i < socket.seats.size(); ++i) {
+        if (socket.seats[i].room->name != name) continue;
+        log::debug("room", "leave", {{"sid", socket.id.view()}, {"room", name}});
+        leave_seat(socket, i);
+        return;
+    }
+}
+
+void Hub::disconnect(Socket& socket, bool close_connection) {
+    const Slot slot = socket.slot;
+    const auto part = [&](Socket& leaving) {
+        std::string text;
+        proto::append_sio_header(text, SioType::disconnect, 0, leaving.nsp->name, std::nullopt);
+        engine_->outbox().push(slot, FrameRef::text("4", text));
+        remove_socket(leaving, "server namespace disconnect", false);
+    };
+    if (!close_connection) {
+        part(socket);
+        return;
+    }
+    auto& sockets = clients_[slot]->sockets;
+    while (!sockets.empty()) part(*sockets.back());
+    engine_->close(slot, CloseReason::forced_close, Ending::as_node);
+}
+
+void Hub::drop_transport(Socket& socket) {
+    engine_->close(socket.slot, CloseReason::transport_close, Ending::come_back);
+}
+
+std::size_t Hub::drain(std::size_t most) {
+    for (Slot slot = 0; slot < engine_->slot_end() && most > 0; ++slot) {
+        if (engine_->session(slot) == nullptr) continue;
+        engine_->close(slot, CloseReason::server_shutting_down, Ending::come_back);
+        --most;
+    }
+    return engine_->session_count();
+}
+
+// --- what clients send ----------------------------------------------------------------------------------------------
+
+bool Hub::client_wants_offset(const Session& session) const {
+    if (options_.recovery == RecoveryMode::off) return false;
+    if (options_.recovery == RecoveryMode::on) return true;
+    proto::HttpHead head;
+    if (proto::parse_http_head(session.head, head)) return false;
+    if (const auto asked = proto::query_parameter(head.query, "recovery")) return *asked == "1";
+    const std::string_view agent = head.header("user-agent").value_or("");
+    // socket.io-client before 4.6 knows nothing of it; on polls from Node it gives itself away with b64=1.
+    if (agent == "node-XMLHttpRequest") return !proto::query_parameter(head.query, "b64");
+    return agent.starts_with("Mozilla/") || agent == "node" || agent.starts_with("engine.io-go/") ||
+           head.header("sec-websocket-extensions") == "permessage-deflate; client_max_window_bits";
+}
+
+void Hub::on_open(Slot slot) {
+    if (slot >= clients_.size()) clients_.resize(slot + 1);
+    clients_[slot] = std::make_unique<Client>(*this, slot, options_.max_payload);
+    engine_->loop().timers().arm(*clients_[slot], engine_->loop().now() + options_.connect_timeout);
+    engine_->outbox().set_wants_offset(slot, client_wants_offset(*engine_->session(slot)));
+}
+
+void Hub::on_text(Slot slot, std::string_view text) { on_packet(slot, clients_[slot]->decoder.text(text)); }
+
+void Hub::on_binary(Slot slot, std::string_view bytes) { on_packet(slot, clients_[slot]->decoder.binary(bytes)); }
+
+void Hub::on_upgrade(Slot) {}
+
+bool Hub::on_http(const proto::HttpHead& head, HttpAnswer& answer) { return handlers_.on_http(head, answer); }
+
+void Hub::protocol_error(Slot slot, std::string_view reason) {
+    ++stats_.protocol_errors;
+    const Session* session = engine_->session(slot);
+    log::debug("gateway", "protocol_error", {{"sid", session->sid.view()}, {"reason", reason}});
+    const bool polling_unheard =
+        session->state.transport() == proto::EioTransport::polling && session->poll == nullptr;
+    engine_->close(slot, polling_unheard ? CloseReason::forced_server_close : CloseReason::forced_close,
+                   Ending::as_node);
+}
+
+void Hub::on_packet(Slot slot, const Result<std::optional<proto::SioPacket>>& decoded) {
+    if (!decoded) {
+        protocol_error(slot, decoded.error().what);
+        return;
+    }
+    if (!*decoded) return;  // attachments are still to come
+    const proto::SioPacket& packet = **decoded;
+    if (packet.type == SioType::connect) {
+        connect(slot, packet);
+        return;
+    }
+    if (packet.type == SioType::connect_error) {
+        protocol_error(slot, "a client sent CONNECT_ERROR");
+        return;
+    }
+    Socket* socket = nullptr;
+    for (const auto& joined : clients_[slot]->sockets) {
+        if (joined->nsp->name == packet.nsp) socket = joined.get();
+    }
+    if (socket == nullptr) {
+        protocol_error(slot, "a packet for a namespace that is not joined");
+        return;
+    }
+    if (packet.type == SioType::disconnect) {
+        remove_socket(*socket, "client namespace disconnect", false);
+    } else if (packet.is_ack()) {
+        on_ack(*socket, packet);
+    } else {
+        ++stats_.events_in;
+        if (packet.json.empty()) return;  // `42` alone: Node tolerates it, and nobody is told
+        if (is_limited(*socket)) {
+            ++stats_.events_limited;
+            if (packet.id) {
+                const Millis left = socket->window_start + options_.rate_window - engine_->loop().now();
+                acknowledge(*socket, *packet.id,
+                            R"({"error":"rate limit exceeded","retryAfterMs":)" + std::to_string(left) + '}');
+            }
+            return;
+        }
+        handlers_.on_event(*socket, packet);
+    }
+}
+
+bool Hub::is_limited(Socket& socket) {
+    if (options_.rate_limit == 0) return false;
+    const Millis now = engine_->loop().now();
+    if (socket.window_events == 0 || now - socket.window_start >= options_.rate_window) {
+        socket.window_start = now;
+        socket.window_events = 0;
+    }
+    return ++socket.window_events > options_.rate_limit;
+}
+
+void Hub::refuse(Slot slot, std::string_view nsp, std::string_view message, std::string_view data) {
+    ++stats_.sockets_refused;
+    std::string text;
+    proto::append_sio_header(text, SioType::connect_error, 0, nsp, std::nullopt);
+    text += R"({"message":)";
+    json::append_string(text, message);
+    if (!data.empty()) {
+        text += R"(,"data":)";
+        text += data;
+    }
+    text += '}';
+    engine_->outbox().push(slot, FrameRef::text("4", text));
+}
+
+Socket& Hub::add_socket(Slot slot, Namespace& nsp, const Id& id) {
+    Client& client = *clients_[slot];
+    client.disarm();
+    client.sockets.push_back(std::make_unique<Socket>());
+    Socket& socket = *client.sockets.back();
+    socket.id = id;
+    socket.nsp = &nsp;
+    socket.slot = slot;
+    socket.index_in_namespace = nsp.everyone.size();
+    socket.connected_wall_clock = engine_->loop().wall_clock();
+    nsp.everyone.push_back(slot);
+    nsp.by_id.emplace(id, slot);
+    ++socket_count_;
+    ++stats_.sockets_connected;
+    return socket;
+}
+
+std::optional<SavedSocket> Hub::recover(Namespace& nsp, std::string_view auth, std::string_view user,
+                                        std::uint64_t& position) {
+    const auto text_member = [&](std::string_view name) -> std::optional<std::string> {
+        const auto raw = json::member(auth, name);
+        if (!raw || json::kind_of(*raw) != json::Kind::string) return std::nullopt;
+        return json::decode_string(*raw);
+    };
+    const auto pid = text_member("pid");
+    if (!pid || pid->size() <= id_length || (*pid)[id_length] != '.') return std::nullopt;
+    const Id secret = Id::from(std::string_view(*pid).substr(0, id_length));
+    // The old connection may not have been missed yet (its network just went away): it is over now.
+    if (const auto live = nsp.by_secret.find(secret); live != nsp.by_secret.end()) {
+        engine_->close(live->second, CloseReason::transport_close, Ending::cut);
+    }
+    auto saved = nsp.log.take(secret, engine_->loop().now());
+    if (!saved) return std::nullopt;
+    // Without an offset it has received nothing, and stands where it was when it connected.
+    const auto offset = text_member("offset");
+    const auto from = nsp.log.parse_offset(offset ? *offset : std::string_view(*pid).substr(id_length + 1));
+    if (!from || !nsp.log.covers(*from) || saved->user != user) return std::nullopt;
+    position = *from;
+    return saved;
+}
+
+void Hub::connect(Slot slot, const proto::SioPacket& packet) {
+    Session& session = *engine_->session(slot);
+    if (packet.nsp.size() > max_nsp_bytes) {
+        refuse(slot, packet.nsp, "Invalid namespace", {});
+        return;
+    }
+    const std::string name(packet.nsp);
+    const auto found = namespaces_.find(name);
+    if (found != namespaces_.end() && socket_in(slot, *found->second) != nullptr) {
+        protocol_error(slot, "a second CONNECT to a joined namespace");
+        return;
+    }
+    const Admission admission = handlers_.admit(name);
+    if (admission.kind == Admission::Kind::unknown) {
+        refuse(slot, name, "Invalid namespace", {});
+        return;
+    }
+    if (admission.kind == Admission::Kind::refused) {
+        refuse(slot, name, admission.message, admission.data);
+        return;
+    }
+    Namespace& nsp = found != namespaces_.end() ? *found->second : make_namespace(name, admission.is_dynamic);
+    const std::string auth = packet.json.empty() ? "{}" : std::string(packet.json);
+    std::string user;
+    if (options_.auth == AuthMode::dev) {
+        const auto token = json::member(auth, "token");
+        if (token && json::kind_of(*token) == json::Kind::string) user = json::decode_string(*token);
+    }
+    const bool recovery = engine_->outbox().wants_offset(slot);
+    std::uint64_t position = 0;
+    const bool tries = recovery && json::member(auth, "pid").has_value();
+    std::optional<SavedSocket> saved = tries ? recover(nsp, auth, user, position) : std::nullopt;
+    if (engine_->session(slot) == nullptr) return;
+
+    Socket& socket = add_socket(slot, nsp, saved ? saved->sid : engine_->ids().next());
+    socket.auth = auth;
+    socket.user = user;
+    socket.recovered = saved.has_value();
+    if (!user.empty()) join(socket, user);
+    if (recovery) {
+        ++nsp.wants_offset;
+        if (saved) {
+            socket.pid = json::decode_string(*json::member(auth, "pid"));
+            socket.secret = Id::from(std::string_view(socket.pid).substr(0, id_length));
+            socket.connected_at = saved->connected_at;
+            for (const std::string& room : saved->rooms) join(socket, room);
+        } else {
+            socket.secret = engine_->ids().next();
+            socket.connected_at = nsp.log.position();
+            socket.pid = socket.secret.view();
+            socket.pid += '.';
+            nsp.log.append_offset(socket.pid, socket.connected_at);
+        }
+        nsp.by_secret.emplace(socket.secret, slot);
+        if (saved) {
+            ++stats_.sockets_recovered;
+            std::vector<std::string> rooms = saved->rooms;
+            rooms.emplace_back(socket.id.view());
+            nsp.log.replay(position, rooms, [&](const RecoveryLog::Packet& missed) {
+                engine_->outbox().push(slot, missed.frames.data(), missed.frames.size());
+            });
+        } else if (tries) {
+            ++stats_.recoveries_failed;
+        }
+    }
+    std::string text;
+    proto::append_sio_header(text, SioType::connect, 0, name, std::nullopt);
+    text += R"({"sid":")";
+    text += socket.id.view();
+    if (recovery) {
+        text += R"(","pid":")";
+        text += socket.pid;
+    }
+    text += R"("})";
+    engine_->outbox().push(slot, FrameRef::text("4", text));
+    log::debug("gateway", "socket_connected",
+               {{"sid", socket.id.view()}, {"namespace", name}, {"user", user}, {"recovered", socket.recovered},
+                {"address", session.address.to_string()}});
+    handlers_.on_connect(socket);
+}
+
+void Hub::remove_socket(Socket& socket, std::string_view reason, bool recoverable) {
+    Namespace& nsp = *socket.nsp;
+    const Slot slot = socket.slot;
+    log::debug("gateway", "socket_disconnected", {{"sid", socket.id.view()}, {"reason", reason}});
+    handlers_.on_disconnect(socket, reason);
+    if (!socket.pid.empty()) {
+        --nsp.wants_offset;
+        nsp.by_secret.erase(socket.secret);
+        if (recoverable) {
+            SavedSocket saved{socket.id, socket.connected_at, socket.user, {}, 0};
+            for (const Socket::Seat& seat : socket.seats) saved.rooms.push_back(seat.room->name);
+            nsp.log.save(socket.secret, std::move(saved), engine_->loop().now());
+        }
+    }
+    while (!socket.seats.empty()) leave_seat(socket, socket.seats.size() - 1);
+    const Slot moved = nsp.everyone.back();
+    nsp.everyone[socket.index_in_namespace] = moved;
+    nsp.everyone.pop_back();
+    if (moved != slot) socket_in(moved, nsp)->index_in_namespace = socket.index_in_namespace;
+    nsp.by_id.erase(socket.id);
+    const std::vector<std::uint64_t> asked = std::move(socket.asked);
+    --socket_count_;
+    std::erase_if(clients_[slot]->sockets, [&](const auto& owned) { return owned.get() == &socket; });
+    for (const std::uint64_t key : asked) settle(key, &socket);
+}
+
+void Hub::on_close(Slot slot, CloseReason reason) {
+    auto& sockets = clients_[slot]->sockets;
+    const bool recoverable = reason != CloseReason::parse_error;
+    while (!sockets.empty()) remove_socket(*sockets.back(), proto::to_string(reason), recoverable);
+    clients_[slot]->disarm();
+    // A decoder of it may be on the stack, its views alive: it goes when the slot is opened anew.
+}
+
+}  // namespace sio::gateway

@@ -1,0 +1,246 @@
+// The Socket.IO server: namespaces, rooms, events, acknowledgements and recovery over the engine's sessions.
+//
+// What a socket may do is somebody else's decision: a HubHandlers (the routes file in the gateway) is told of connects,
+// events and disconnects and uses the hub's verbs.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/timer_wheel.h"
+#include "gateway/config.h"
+#include "gateway/engine.h"
+#include "gateway/ids.h"
+#include "gateway/recovery.h"
+#include "proto/sio_packet.h"
+
+namespace sio::gateway {
+
+struct StringHash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
+};
+template <typename T>
+using StringMap = std::unordered_map<std::string, T, StringHash, std::equal_to<>>;
+
+class Hub;
+struct Namespace;
+
+/// A named set of sockets; exists while it has members.
+struct Room {
+    std::string name;
+    std::vector<Outbox::Slot> members;
+};
+
+/// One client in one namespace.
+struct Socket {
+    struct Seat {
+        Room* room;
+        std::size_t index;  ///< in room->members
+    };
+
+    Id id;
+    Id secret;              ///< the random part of its pid; never shown to others
+    std::string pid;        ///< `<secret>.<offset at connect>`; empty without recovery
+    Namespace* nsp = nullptr;
+    Outbox::Slot slot = 0;
+    std::string user;       ///< empty: anonymous
+    std::string auth;       ///< the CONNECT payload, a JSON object
+    std::vector<Seat> seats;
+    std::size_t index_in_namespace = 0;
+    std::uint64_t connected_at = 0;  ///< log position
+    Millis connected_wall_clock = 0;
+    Millis window_start = 0;         ///< of the rate limit
+    std::uint32_t window_events = 0;
+    bool recovered = false;
+    std::vector<std::uint64_t> asked;  ///< ids of acknowledgements it owes
+};
+
+struct Namespace {
+    Namespace(std::string n, RecoveryBudget& budget, const std::string& epoch, Millis window)
+        : name(std::move(n)), log(budget, epoch, window) {}
+
+    std::string name;
+    std::uint64_t serial = 0;  ///< tells its questions from those of other namespaces
+    bool is_dynamic = false;  ///< matched a pattern: removed when its last socket is gone
+    StringMap<std::unique_ptr<Room>> rooms;
+    std::vector<Outbox::Slot> everyone;
+    std::unordered_map<Id, Outbox::Slot, IdHash> by_id;
+    std::unordered_map<Id, Outbox::Slot, IdHash> by_secret;
+    std::size_t wants_offset = 0;  ///< sockets that may come back for what they miss
+    std::uint64_t next_ack = 0;
+    RecoveryLog log;
+};
+
+/// What may become of a CONNECT.
+struct Admission {
+    enum class Kind { unknown, open, refused } kind = Kind::unknown;
+    bool is_dynamic = false;
+    std::string message;  ///< for refused
+    std::string data;     ///< raw JSON, or empty
+};
+
+/// An event to send. Views last for the call.
+struct Event {
+    std::string_view name;       ///< raw JSON: the quoted name
+    std::string_view arguments;  ///< raw JSON, comma-separated, without brackets; may be empty
+    std::span<const std::string> attachments = {};
+};
+
+/// Which sockets of a namespace. Nothing named: all of them.
+struct Selection {
+    std::vector<std::string> rooms;  ///< rooms, users (each has a room of its id) and socket ids alike
+    std::vector<std::string> users;
+    std::vector<std::string> sockets;
+    std::vector<std::string> except;
+    const Socket* except_socket = nullptr;
+};
+
+/// What came of asking for acknowledgements.
+struct Answers {
+    struct One {
+        Id sid;
+        std::string arguments;  ///< raw JSON array
+        std::vector<std::string> attachments;
+    };
+    std::vector<One> answers;
+    std::size_t silent = 0;  ///< sockets that did not answer in time, or left
+};
+
+class HubHandlers {
+public:
+    virtual ~HubHandlers() = default;
+    virtual Admission admit(std::string_view nsp) = 0;
+    virtual void on_connect(Socket& socket) = 0;
+    /// `packet` is an event; its id, if any, is to be acknowledged with Hub::acknowledge().
+    virtual void on_event(Socket& socket, const proto::SioPacket& packet) = 0;
+    /// Rooms are still joined. `reason` as Socket.IO names it.
+    virtual void on_disconnect(Socket& socket, std::string_view reason) = 0;
+    /// Requests for paths that are not Engine.IO's.
+    virtual bool on_http(const proto::HttpHead& head, HttpAnswer& answer) = 0;
+};
+
+struct HubOptions {
+    RecoveryMode recovery = RecoveryMode::automatic;
+    Millis recovery_window = 120'000;
+    std::size_t recovery_bytes = 64U << 20U;
+    Millis connect_timeout = 45'000;
+    std::uint32_t rate_limit = 100;  ///< events per socket and rate_window; 0: no limit
+    Millis rate_window = 60'000;
+    AuthMode auth = AuthMode::none;
+    std::size_t max_payload = 1'000'000;
+};
+
+struct HubStats {
+    std::uint64_t sockets_connected = 0;
+    std::uint64_t sockets_refused = 0;
+    std::uint64_t sockets_recovered = 0;
+    std::uint64_t recoveries_failed = 0;
+    std::uint64_t events_in = 0;
+    std::uint64_t events_limited = 0;
+    std::uint64_t protocol_errors = 0;
+    std::uint64_t broadcasts = 0;
+    std::uint64_t deliveries = 0;
+    std::uint64_t volatile_dropped = 0;
+    std::uint64_t acks_timed_out = 0;
+};
+
+class Hub final : public EngineApp {
+public:
+    Hub(HubOptions options, HubHandlers& handlers);
+    ~Hub() override;
+
+    /// The engine this hub serves; call once, before it runs.
+    void start(Engine& engine);
+
+    [[nodiscard]] Engine& engine() noexcept { return *engine_; }
+    [[nodiscard]] const HubOptions& options() const noexcept { return options_; }
+    [[nodiscard]] const HubStats& stats() const noexcept { return stats_; }
+
+    // --- finding ---
+    [[nodiscard]] Namespace* find_namespace(std::string_view name);
+    [[nodiscard]] Socket* find_socket(Namespace& nsp, const Id& id);
+    [[nodiscard]] Socket* socket_in(Outbox::Slot slot, const Namespace& nsp);
+    [[nodiscard]] const StringMap<std::unique_ptr<Namespace>>& namespaces() const noexcept { return namespaces_; }
+    [[nodiscard]] std::size_t socket_count() const noexcept { return socket_count_; }
+    [[nodiscard]] std::size_t room_count() const noexcept;
+    /// The sockets a selection names, each once. The result lives until the next call.
+    const std::vector<Socket*>& select(Namespace& nsp, const Selection& selection);
+
+    // --- verbs; each returns how many sockets it reached ---
+    std::size_t emit(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile = false);
+    /// To one socket. Recoverable unless volatile.
+    void emit_to(Socket& socket, const Event& event, bool is_volatile = false);
+    /// Emits and collects the acknowledgements; `done` is called exactly once, when all answered or `timeout` passed.
+    std::size_t ask(Namespace& nsp, const Selection& selection, const Event& event, Millis timeout,
+                    std::function<void(Answers)> done);
+    void acknowledge(Socket& socket, std::uint64_t id, std::string_view arguments,
+                     std::span<const std::string> attachments = {});
+    void join(Socket& socket, std::string_view room);
+    void leave(Socket& socket, std::string_view room);
+    /// Leaves the namespace as a server does (`41`), or closes the connection too.
+    void disconnect(Socket& socket, bool close_connection);
+    /// Ends only the transport: the client comes back, and recovers.
+    void drop_transport(Socket& socket);
+    /// Ends every session of one slot range step of a drain; returns whether sessions are left.
+    std::size_t drain(std::size_t most);
+
+    // --- EngineApp ---
+    void on_open(Slot slot) override;
+    void on_text(Slot slot, std::string_view text) override;
+    void on_binary(Slot slot, std::string_view bytes) override;
+    void on_close(Slot slot, proto::CloseReason reason) override;
+    void on_upgrade(Slot slot) override;
+    bool on_http(const proto::HttpHead& head, HttpAnswer& answer) override;
+
+private:
+    struct Client;       // what the hub keeps per session
+    struct AckWait;      // a question under way
+    struct PurgeTimer;
+    class Encoder;
+
+    void on_packet(Slot slot, const Result<std::optional<proto::SioPacket>>& packet);
+    void connect(Slot slot, const proto::SioPacket& packet);
+    void refuse(Slot slot, std::string_view nsp, std::string_view message, std::string_view data);
+    Socket& add_socket(Slot slot, Namespace& nsp, const Id& id);
+    void remove_socket(Socket& socket, std::string_view reason, bool recoverable);
+    std::optional<SavedSocket> recover(Namespace& nsp, std::string_view auth, std::string_view user,
+                                       std::uint64_t& position);
+    void protocol_error(Slot slot, std::string_view reason);
+    void on_ack(Socket& socket, const proto::SioPacket& packet);
+    Namespace& make_namespace(std::string_view name, bool is_dynamic);
+    void settle(std::uint64_t key, Socket* leaving);
+    void finish(std::uint64_t key);
+    void leave_seat(Socket& socket, std::size_t seat);
+    bool is_limited(Socket& socket);
+    [[nodiscard]] bool client_wants_offset(const Session& session) const;
+    template <typename Visit>
+    void visit(Namespace& nsp, const Selection& selection, Visit&& each);
+    void deliver(Slot slot, Encoder& encoder, bool is_volatile);
+    void purge();
+
+    HubOptions options_;
+    HubHandlers& handlers_;
+    Engine* engine_ = nullptr;
+    HubStats stats_;
+    RecoveryBudget budget_;
+    std::string epoch_;
+    StringMap<std::unique_ptr<Namespace>> namespaces_;
+    std::vector<std::unique_ptr<Client>> clients_;  // by slot
+    std::unordered_map<std::uint64_t, std::unique_ptr<AckWait>> waits_;
+    std::vector<std::unique_ptr<AckWait>> finished_waits_;
+    std::vector<Socket*> selected_;
+    std::unique_ptr<PurgeTimer> purge_timer_;
+    std::string scratch_;
+    std::size_t socket_count_ = 0;
+    std::uint64_t namespaces_made_ = 0;
+};
+
+}  // namespace sio::gateway

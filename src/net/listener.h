@@ -1,0 +1,25 @@
+// Listening sockets: TCP with a shared port, and Unix with owner-only permissions.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace sio::net {
+
+/// Listens on `host` (an IP address; no names are resolved) and `port`, non-blocking, with SO_REUSEPORT, so that
+/// several gateways of one user share a port. IPv6 sockets take IPv6 only. Accepted sockets have TCP_NODELAY.
+///
+/// Errors: `usage` when `host` is no address; `io` with the system's reason (in use, not permitted, not available).
+Result<base::UniqueFd> listen_tcp(const std::string& host, std::uint16_t port);
+
+/// Listens on a Unix socket with mode 0600, non-blocking. A missing directory is made (mode 0700). A socket file left
+/// by a process that is gone is replaced; one that somebody answers on is an error. Errors: `io`.
+Result<base::UniqueFd> listen_unix(const std::string& path);
+
+/// The port a TCP listener was given (for port 0).
+std::uint16_t local_port(int fd) noexcept;
+
+}  // namespace sio::net

@@ -1,0 +1,95 @@
+#include "net/loop.h"
+
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+namespace sio::net {
+
+namespace {
+
+Millis read(clockid_t clock) noexcept {
+    timespec t{};
+    clock_gettime(clock, &t);
+    return Millis{t.tv_sec} * 1000 + t.tv_nsec / 1'000'000;
+}
+
+}  // namespace
+
+Result<Loop> Loop::create() {
+    const int fd = epoll_create1(EPOLL_CLOEXEC);
+    if (fd < 0) return fail(Errc::io, std::string("cannot create an epoll descriptor: ") + std::strerror(errno));
+    return Loop(fd);
+}
+
+Loop::Loop(int epoll_fd) : epoll_fd_(epoll_fd) {
+    read_clock();
+    timers_ = std::make_unique<base::TimerWheel>(now_);
+}
+
+Loop::Loop(Loop&& other) noexcept
+    : epoll_fd_(std::exchange(other.epoll_fd_, -1)),
+      now_(other.now_),
+      wall_offset_(other.wall_offset_),
+      timers_(std::move(other.timers_)),
+      turn_end_(other.turn_end_) {}
+
+Loop::~Loop() {
+    for (Handler* handler : disposed_) delete handler;
+    if (epoll_fd_ >= 0) close(epoll_fd_);
+}
+
+void Loop::read_clock() noexcept {
+    now_ = read(CLOCK_MONOTONIC);
+    wall_offset_ = read(CLOCK_REALTIME) - now_;
+}
+
+Result<void> Loop::watch(int fd, Handler& handler) noexcept {
+    epoll_event event{};
+    event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    event.data.ptr = &handler;
+    if (epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) != 0) {
+        return fail(Errc::io, std::string("cannot watch a descriptor: ") + std::strerror(errno));
+    }
+    return {};
+}
+
+void Loop::unwatch(int fd, Handler& handler) noexcept {
+    epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr);
+    cancelled_.push_back(&handler);
+}
+
+void Loop::dispose(Handler* handler) { disposed_.push_back(handler); }
+
+void Loop::run() {
+    std::array<epoll_event, max_events_per_turn> events;
+    running_ = true;
+    bool more = false;
+    while (running_) {
+        const Millis wait = more ? 0 : timers_->until_next(now_);
+        const int n = epoll_wait(epoll_fd_, events.data(), max_events_per_turn,
+                                 static_cast<int>(std::min<Millis>(wait, 3'600'000)));
+        read_clock();
+        ++turns_;
+        // Timers before events: a request that comes after its session's deadline finds the session gone.
+        timers_->advance(now_);
+        for (int i = 0; i < n; ++i) {
+            auto* handler = static_cast<Handler*>(events[static_cast<std::size_t>(i)].data.ptr);
+            if (!cancelled_.empty() && std::find(cancelled_.begin(), cancelled_.end(), handler) != cancelled_.end()) {
+                continue;
+            }
+            handler->on_ready(events[static_cast<std::size_t>(i)].events);
+        }
+        more = turn_end_ != nullptr && turn_end_->end_turn();
+        cancelled_.clear();
+        for (std::size_t i = 0; i < disposed_.size(); ++i) delete disposed_[i];
+        disposed_.clear();
+    }
+}
+
+}  // namespace sio::net

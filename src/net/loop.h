@@ -1,0 +1,81 @@
+// The event loop: epoll, one clock reading a turn, a timer wheel, and work put off to the end of the turn.
+//
+// Every descriptor is registered once, edge-triggered, for reading, writing and the peer's end; nothing is ever
+// re-armed, so a delivery costs no epoll_ctl, and a descriptor nobody reads (a held poll, a slow client's socket)
+// cannot spin the loop.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/result.h"
+#include "base/timer_wheel.h"
+
+namespace sio::net {
+
+using base::Millis;
+
+/// Something with a descriptor. The loop holds its address while it is watched.
+class Handler {
+public:
+    virtual ~Handler() = default;
+
+    /// `events` are EPOLL* bits. A handler reads until it sees EAGAIN or a short read: an edge comes only once.
+    virtual void on_ready(std::uint32_t events) = 0;
+};
+
+class Loop {
+public:
+    /// What runs before the loop waits again. Returns whether it left work for the next turn (then the wait is 0).
+    class TurnEnd {
+    public:
+        virtual ~TurnEnd() = default;
+        virtual bool end_turn() = 0;
+    };
+
+    static constexpr int max_events_per_turn = 256;  ///< bounds a turn to a few milliseconds
+
+    static Result<Loop> create();
+    Loop(Loop&& other) noexcept;
+    Loop& operator=(Loop&&) = delete;
+    ~Loop();
+
+    /// Watches `fd` (which stays the caller's) until unwatch() or close(2). Errors: `io`.
+    Result<void> watch(int fd, Handler& handler) noexcept;
+
+    /// Ends the watch. The handler gets no more events, not even those of this turn that are already known.
+    void unwatch(int fd, Handler& handler) noexcept;
+
+    /// Deletes `handler` after this turn; unwatch it first. It may be in the middle of on_ready().
+    void dispose(Handler* handler);
+
+    void set_turn_end(TurnEnd& hook) noexcept { turn_end_ = &hook; }
+
+    /// Runs turns until stop().
+    void run();
+    void stop() noexcept { running_ = false; }
+
+    /// Milliseconds of CLOCK_MONOTONIC as read at the start of this turn.
+    [[nodiscard]] Millis now() const noexcept { return now_; }
+    /// The wall clock as read at the start of this turn, milliseconds since 1970.
+    [[nodiscard]] Millis wall_clock() const noexcept { return wall_offset_ + now_; }
+    [[nodiscard]] base::TimerWheel& timers() noexcept { return *timers_; }
+    [[nodiscard]] std::uint64_t turns() const noexcept { return turns_; }
+
+private:
+    explicit Loop(int epoll_fd);
+    void read_clock() noexcept;
+
+    int epoll_fd_ = -1;
+    bool running_ = false;
+    Millis now_ = 0;
+    Millis wall_offset_ = 0;
+    std::uint64_t turns_ = 0;
+    std::unique_ptr<base::TimerWheel> timers_;
+    TurnEnd* turn_end_ = nullptr;
+    std::vector<Handler*> cancelled_;  // unwatched in this turn: their pending events are skipped
+    std::vector<Handler*> disposed_;
+};
+
+}  // namespace sio::net

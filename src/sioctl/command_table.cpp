@@ -1,0 +1,209 @@
+#include "sioctl/command_table.h"
+
+namespace sio::sioctl {
+
+namespace {
+
+using Arguments = std::vector<Argument>;
+
+constexpr Argument nsp_option{"--nsp", Times::once, "NAMESPACE", "the namespace (default /)"};
+constexpr Argument nsp_filter{"--nsp", Times::once, "NAMESPACE", "only this namespace (default: all)"};
+constexpr Argument all_option{"--all", Times::flag, "", "everybody in the namespace"};
+constexpr Argument answer_timeout{"--timeout", Times::once, "TIME", "how long to wait for the answer (default 10s)"};
+
+/// The options that select sockets, and then those of the command.
+Arguments selecting(Arguments more) {
+    Arguments options{
+        {"--to", Times::many, "NAME", "a room, a user or a socket; may be repeated"},
+        {"--user", Times::many, "USER", "the sockets of this user; may be repeated"},
+        {"--socket", Times::many, "SID", "the socket of this id; may be repeated"},
+        {"--except", Times::many, "NAME", "leave out a room, a user or a socket; may be repeated"},
+        nsp_option,
+    };
+    options.insert(options.end(), more.begin(), more.end());
+    return options;
+}
+
+std::vector<Command> make_commands() {
+    std::vector<Command> table;
+    table.push_back({"emit",
+                     {{"EVENT", Times::optional, "", "the name of the event; `-` alone: read events from standard input"},
+                      {"ARG", Times::many, "", "an argument, as JSON; `-` alone: read arguments from standard input"}},
+                     selecting({
+                         {"--string", Times::flag, "", "take each ARG as plain text"},
+                         {"--stdin", Times::flag, "",
+                          "one event a line from standard input: the array of its arguments, or without EVENT an array "
+                          "that begins with the event or an object {event,args,to,…}"},
+                         {"--event-per-line", Times::flag, "", "as --stdin, and each line names its event"},
+                         {"--volatile", Times::flag, "", "may be dropped for a client that is not ready"},
+                         {"--ack", Times::flag, "", "wait for acknowledgements and print them, one a line"},
+                         {"--require", Times::once, "N", "exit 1 unless at least N sockets were reached"},
+                         {"--timeout", Times::once, "TIME",
+                          "how long to wait for acknowledgements (default 5s), or for the answer (10s)"},
+                     }),
+                     "emit an event to sockets",
+                     "  sioctl emit notification '{\"message\":\"hello\"}' --to alice\n"
+                     "  sioctl emit status --string ready --to room1 --except bob\n"
+                     "  jq -c '[.id, .title]' items.json | sioctl emit item --stdin --to shop\n"
+                     "  sioctl emit are-you-there --user alice --ack --timeout 2s",
+                     run_emit});
+    table.push_back({"rooms",
+                     {},
+                     {nsp_filter, {"--all", Times::flag, "", "also the rooms that each socket has for itself"},
+                      answer_timeout},
+                     "list rooms and how many sockets are in each",
+                     "  sioctl rooms\n  sioctl rooms -o ndjson | jq -r .room",
+                     run_rooms});
+    table.push_back({"sockets",
+                     {{"NAME", Times::many, "", "as --to"}},
+                     selecting({answer_timeout}),
+                     "list connected sockets",
+                     "  sioctl sockets\n  sioctl sockets alice\n  sioctl sockets --nsp /chat -o json",
+                     run_sockets});
+    table.push_back({"join",
+                     {{"ROOM", Times::at_least_once, "", "the rooms"}},
+                     selecting({all_option, answer_timeout}),
+                     "make sockets join rooms",
+                     "  sioctl join course_7 --user alice",
+                     run_join});
+    table.push_back({"leave",
+                     {{"ROOM", Times::at_least_once, "", "the rooms"}},
+                     selecting({all_option, answer_timeout}),
+                     "make sockets leave rooms",
+                     "  sioctl leave course_7 --user alice\n  sioctl leave course_7 --to course_7",
+                     run_leave});
+    table.push_back({"disconnect",
+                     {{"NAME", Times::many, "", "as --to"}},
+                     selecting({{"--how", Times::once, "HOW",
+                                 "the namespace (default), the whole client, or only its transport, so that it comes "
+                                 "back and recovers",
+                                 "namespace|client|transport"},
+                                all_option, answer_timeout}),
+                     "disconnect sockets",
+                     "  sioctl disconnect alice\n  sioctl disconnect --all --how transport",
+                     run_disconnect});
+    table.push_back({"health",
+                     {},
+                     {answer_timeout},
+                     "tell whether the gateway is well (exit 1: it is not)",
+                     "  sioctl health || systemctl restart sio-gateway",
+                     run_health});
+    table.push_back({"stat",
+                     {},
+                     {{"--watch", Times::once, "TIME", "again and again, this far apart"},
+                      {"--count", Times::once, "N", "with --watch: how often"},
+                      answer_timeout},
+                     "show the gateway's counters",
+                     "  sioctl stat\n  sioctl stat --watch 1s -o ndjson | jq .socketConnections",
+                     run_stat});
+    table.push_back({"listen",
+                     {{"EVENT", Times::many, "", "only these events (default: all)"}},
+                     {nsp_filter,
+                      {"--lifecycle", Times::flag, "", "also when sockets connect and disconnect"},
+                      {"--count", Times::once, "N", "end after N lines"},
+                      {"--for", Times::once, "TIME", "end after this long"}},
+                     "print what clients send, one JSON object a line",
+                     "  sioctl listen | jq .event\n  sioctl listen order --count 1 --for 30s",
+                     run_listen});
+    table.push_back({"handle",
+                     {{"EVENT", Times::once, "", "the event to answer"}},
+                     {nsp_option,
+                      {"--parallel", Times::once, "N", "how many commands may run at once (default 1)"},
+                      {"--timeout", Times::once, "TIME", "how long a command may run (default 10s)"},
+                      {"--count", Times::once, "N", "end after N events"}},
+                     "run a command for each event; its output is the acknowledgement",
+                     "  sioctl handle add -- jq -c 'add'\n  sioctl handle lookup --parallel 4 -- ./lookup.sh",
+                     run_handle,
+                     true});
+    table.push_back({"connect",
+                     {{"URL", Times::once, "", "http://HOST:PORT or ws://HOST:PORT"}},
+                     {{"--auth", Times::once, "JSON", "the auth object of the CONNECT packet"},
+                      nsp_option,
+                      {"--path", Times::once, "PATH", "where the server answers (default /socket.io/)"},
+                      {"--header", Times::many, "NAME: VALUE", "a header of the handshake; may be repeated"},
+                      {"--emit", Times::group, "EVENT [ARG...]",
+                       "emit this once connected, and do not read standard input; may be repeated"},
+                      {"--string", Times::flag, "", "take each ARG as plain text"},
+                      {"--ack", Times::flag, "", "ask for acknowledgements and wait for them"},
+                      {"--answer", Times::once, "JSON", "acknowledge what the server asks with this"},
+                      {"--lifecycle", Times::flag, "", "also print when it connects and is disconnected"},
+                      {"--wait", Times::once, "EVENT", "end when this event has come"},
+                      {"--count", Times::once, "N", "end after N events (with --wait: of that name)"},
+                      {"--for", Times::once, "TIME", "end after this long"},
+                      {"--timeout", Times::once, "TIME",
+                       "how long connecting (default 10s), and then --wait, --count and --ack may take"}},
+                     "be a Socket.IO client: emit, wait, print",
+                     "  sioctl connect http://localhost:3001 --auth '{\"token\":\"alice\"}'\n"
+                     "  sioctl connect http://localhost:3001 --emit ping 1 --ack --timeout 2s\n"
+                     "  echo 'message \"hello\"' | sioctl connect ws://localhost:3001 --wait reply",
+                     run_connect});
+    table.push_back({"routes check",
+                     {{"FILE", Times::once, "", "a routes file", "@file"}},
+                     {},
+                     "check a routes file (exit 78: it is wrong)",
+                     "  sioctl routes check /etc/sio/routes.json",
+                     run_routes_check});
+    table.push_back({"routes explain",
+                     {{"FILE", Times::once, "", "a routes file", "@file"},
+                      {"EVENT", Times::once, "", "the event a client would send"},
+                      {"ARG", Times::many, "", "its arguments, as JSON"}},
+                     {nsp_option,
+                      {"--user", Times::once, "USER", "who would send it (default: anonymous)"},
+                      {"--string", Times::flag, "", "take each ARG as plain text"}},
+                     "show what a routes file makes of an event",
+                     "  sioctl routes explain routes.json new_message '{\"room\":\"r\"}' --user alice",
+                     run_routes_explain});
+    table.push_back({"routes reload", {}, {answer_timeout}, "make the gateway read its routes file again",
+                     "  sioctl routes check routes.json && sioctl routes reload", run_routes_reload});
+    table.push_back({"routes show", {}, {answer_timeout}, "tell which routes file is in force", "  sioctl routes show",
+                     run_routes_show});
+    table.push_back({"wait",
+                     {},
+                     {{"--ready", Times::flag, "", "until its checks are well, too"},
+                      {"--timeout", Times::once, "TIME", "how long to wait (default 30s)"}},
+                     "wait until the gateway answers",
+                     "  sioctl wait --ready --timeout 10s && sioctl emit hello",
+                     run_wait});
+    table.push_back({"log",
+                     {{"LEVEL", Times::once, "", "the level", "trace|debug|info|warn|error|fatal"}},
+                     {answer_timeout},
+                     "set the gateway's log level until its next start",
+                     "  sioctl log debug",
+                     run_log});
+    table.push_back({"completion",
+                     {{"SHELL", Times::once, "", "the shell", "bash|zsh|fish"}},
+                     {},
+                     "print the completion script for a shell",
+                     "  sioctl completion bash > /etc/bash_completion.d/sioctl",
+                     run_completion});
+    return table;
+}
+
+}  // namespace
+
+const std::vector<Command>& commands() {
+    static const std::vector<Command> table = make_commands();
+    return table;
+}
+
+const std::vector<Argument>& global_options() {
+    static const std::vector<Argument> options{
+        {"--control", Times::once, "PATH", "the gateway's control socket (environment: SIO_CONTROL)", "@file"},
+        {"-o,--output", Times::once, "FORMAT", "how to print (default: table on a terminal, else ndjson)",
+         "table|json|ndjson"},
+        {"-q,--quiet", Times::flag, "", "print no counts and notes, only data and errors"},
+    };
+    return options;
+}
+
+std::string_view long_name(const Argument& argument) noexcept {
+    const std::size_t comma = argument.name.find(',');
+    return comma == std::string_view::npos ? argument.name : argument.name.substr(comma + 1);
+}
+
+std::string_view short_name(const Argument& argument) noexcept {
+    const std::size_t comma = argument.name.find(',');
+    return comma == std::string_view::npos ? std::string_view{} : argument.name.substr(0, comma);
+}
+
+}  // namespace sio::sioctl

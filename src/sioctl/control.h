@@ -1,0 +1,66 @@
+// The conversation with a daemon over its control socket.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "net/unix_client.h"
+#include "sioctl/exit_code.h"
+#include "wire/admin.h"
+
+namespace sio::sioctl {
+
+using Clock = std::chrono::steady_clock;
+using Deadline = std::optional<Clock::time_point>;  ///< nothing: for ever
+
+/// The moment `wait` from now.
+inline Deadline deadline_in(std::chrono::milliseconds wait) { return Clock::now() + wait; }
+
+/// What poll(2) wants to hear about a deadline: milliseconds, at least 0; -1 for none.
+int poll_timeout(const Deadline& deadline);
+
+class Control {
+public:
+    /// Connects and exchanges greetings. Failure: 69 when nobody is there, 77 when we may not, 75 when the greeting
+    /// does not come in time, 70 when it is none or of another major version.
+    static Outcome<Control> open(const std::string& path, const Deadline& deadline);
+
+    [[nodiscard]] const wire::AdminGreeting& greeting() const noexcept { return greeting_; }
+
+    /// Queues a request and returns its id: 1, 2, 3 …
+    std::uint64_t send(std::string_view cmd, const wire::ObjectWriter& members);
+
+    // For a loop of one's own: poll fd() for events(), then on_ready(), then next() until it has nothing.
+    [[nodiscard]] int fd() const noexcept { return socket_.fd(); }
+    [[nodiscard]] short events() const noexcept { return socket_.events(); }
+    [[nodiscard]] std::size_t queued_bytes() const noexcept { return socket_.queued_bytes(); }
+    /// Failure: 69 when the daemon has gone. Lines that came before its end are still given by next().
+    Outcome<void> on_ready(short revents);
+    /// The next line; its views live until the next on_ready(). Failure: 70.
+    Outcome<std::optional<wire::AdminReply>> next();
+
+    /// Waits for the next line. Failure: 75 when none comes in time; 69; 70.
+    Outcome<wire::AdminReply> receive(const Deadline& deadline);
+
+    /// One request and its answer, as the text of the object. Failure: as receive(), and the refusal's own.
+    Outcome<std::string> ask(std::string_view cmd, const wire::ObjectWriter& members, const Deadline& deadline);
+
+    /// The Failure that a refusal amounts to.
+    static Failure refusal(const wire::AdminReply& reply);
+
+private:
+    explicit Control(net::UnixClient socket, std::string path) : socket_(std::move(socket)), path_(std::move(path)) {}
+    Outcome<std::optional<std::string_view>> next_line();
+    Outcome<std::string_view> receive_line(const Deadline& deadline);
+
+    net::UnixClient socket_;
+    std::string path_;
+    wire::LineSplitter lines_;
+    wire::AdminGreeting greeting_;
+    std::uint64_t last_id_ = 0;
+    std::optional<Failure> ended_;  // why nothing more will come
+};
+
+}  // namespace sio::sioctl

@@ -1,0 +1,58 @@
+// What sioctl prints: data on standard output, the rest on standard error.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sio::sioctl {
+
+enum class Format { table, json, ndjson };
+
+/// Standard output, in whole lines. Ignores SIGPIPE: a reader that went away is seen by is_open(), and is no error.
+class Output {
+public:
+    Output();
+    ~Output() { flush(); }
+    Output(const Output&) = delete;
+    Output& operator=(const Output&) = delete;
+
+    static bool is_terminal();
+
+    /// Adds a line; a line feed is appended.
+    void line(std::string_view text);
+    /// Writes what was added. Commands that print over time call it after each line.
+    void flush();
+    /// False once standard output's reader is gone or it cannot be written.
+    [[nodiscard]] bool is_open() const noexcept { return open_; }
+
+private:
+    std::string pending_;
+    bool open_ = true;
+};
+
+/// One line `sioctl: …` on standard error.
+void complain(std::string_view text);
+
+/// Text that cannot move a terminal's cursor: control characters become `?`.
+std::string printable(std::string_view text);
+
+/// Valid JSON on several lines, indented by two blanks.
+std::string indented(std::string_view json);
+
+/// How a value looks in a table: a text without its quotes, null as `-`, all else as JSON; printable.
+std::string cell(std::string_view json);
+
+/// Columns under their names.
+class Table {
+public:
+    explicit Table(std::vector<std::string> names) : rows_{std::move(names)} {}
+    void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+    /// Prints names and rows; nothing when there are no rows.
+    void print(Output& out) const;
+
+private:
+    std::vector<std::vector<std::string>> rows_;
+};
+
+}  // namespace sio::sioctl
