@@ -145,7 +145,7 @@ void Hub::purge() {
 
 Namespace* Hub::find_namespace(std::string_view name) {
     if (const auto found = namespaces_.find(name); found != namespaces_.end()) return found->second.get();
-    const Admission admission = handlers_.admit(name);
+    const Admission admission = handlers_.admit(name, nullptr, {}, {});
     if (admission.kind != Admission::Kind::open || admission.is_dynamic) return nullptr;
     return &make_namespace(name, false);
 }
@@ -606,22 +606,19 @@ void Hub::connect(Slot slot, const proto::SioPacket& packet) {
         protocol_error(slot, "a second CONNECT to a joined namespace");
         return;
     }
-    const Admission admission = handlers_.admit(name);
-    if (admission.kind == Admission::Kind::unknown) {
-        refuse(slot, name, "Invalid namespace", {});
-        return;
-    }
-    if (admission.kind == Admission::Kind::refused) {
-        refuse(slot, name, admission.message, admission.data);
-        return;
-    }
-    Namespace& nsp = found != namespaces_.end() ? *found->second : make_namespace(name, admission.is_dynamic);
     const std::string auth = packet.json.empty() ? "{}" : std::string(packet.json);
     std::string user;
     if (options_.auth == AuthMode::dev) {
         const auto token = json::member(auth, "token");
         if (token && json::kind_of(*token) == json::Kind::string) user = json::decode_string(*token);
     }
+    const Admission admission = handlers_.admit(name, &session, auth, user);
+    if (admission.kind != Admission::Kind::open) {
+        const bool unknown = admission.kind == Admission::Kind::unknown;
+        refuse(slot, name, unknown ? "Invalid namespace" : admission.message, admission.data);
+        return;
+    }
+    Namespace& nsp = found != namespaces_.end() ? *found->second : make_namespace(name, admission.is_dynamic);
     const bool recovery = engine_->outbox().wants_offset(slot);
     std::uint64_t position = 0;
     const bool tries = recovery && json::member(auth, "pid").has_value();

@@ -117,7 +117,9 @@ struct Answers {
 class HubHandlers {
 public:
     virtual ~HubHandlers() = default;
-    virtual Admission admit(std::string_view nsp) = 0;
+    /// Whether the namespace is served; with a session, whether this client is admitted. `auth` is its raw payload.
+    virtual Admission admit(std::string_view nsp, const Session* session, std::string_view auth,
+                            std::string_view user) = 0;
     virtual void on_connect(Socket& socket) = 0;
     /// `packet` is an event; its id, if any, is to be acknowledged with Hub::acknowledge().
     virtual void on_event(Socket& socket, const proto::SioPacket& packet) = 0;

@@ -16,10 +16,12 @@ namespace {
 // The parser takes `[1,2]` apart at the commas, and gives a meaning to some first characters. What must pass through as
 // it is begins with this one instead, which is taken off again.
 constexpr char shield = '\x1f';
-constexpr std::string_view group_separator = "%%";
+// Between the uses of an option that is a group. No word of a command line has a NUL.
+constexpr std::string_view group_separator{"\0", 1};
 
 bool needs_shield(std::string_view word) {
-    return word.empty() || word.front() == '[' || word.front() == shield || word == "++" || word == group_separator;
+    const bool is_negative = word.size() > 1 && word[0] == '-' && word[1] >= '0' && word[1] <= '9';
+    return is_negative || word.empty() || word.front() == '[' || word.front() == shield || word == "++" || word == "%%";
 }
 
 std::string unshield(const std::string& word) {
@@ -82,7 +84,8 @@ public:
         }
         std::reverse(words.begin(), words.end());
         try {
-            app_.parse(words);
+            std::vector<std::string> consumed = words;
+            app_.parse(consumed);
         } catch (const CLI::ParseError& error) {
             std::ostringstream out;
             std::ostringstream err;
@@ -138,14 +141,15 @@ private:
                     if (is_option) {
                         option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
                     } else {
-                        option->expected(1, CLI::detail::expected_max_vector_size);
+                        option->expected(1, CLI::detail::expected_max_vector_size)->allow_extra_args();
                     }
                     break;
                 case Times::at_least_once:
-                    option->required()->expected(1, CLI::detail::expected_max_vector_size);
+                    option->required()->expected(1, CLI::detail::expected_max_vector_size)->allow_extra_args();
                     break;
                 case Times::group:
-                    option->expected(1, CLI::detail::expected_max_vector_size)->inject_separator();
+                    option->expected(1, CLI::detail::expected_max_vector_size)->allow_extra_args();
+                    option->inject_separator();
                     option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
                     break;
                 case Times::once:
@@ -168,11 +172,10 @@ private:
             const CLI::Option* option = app.get_option_no_throw(std::string(long_name(argument)));
             if (option == nullptr || option->count() == 0) continue;
             std::vector<std::string> values;
-            for (const std::string& value : option->results()) values.push_back(unshield(value));
-            // A trailing separator ends nothing.
-            if (argument.times == Times::group && !values.empty() && values.back() == group_separator)
-                values.pop_back();
-            if (argument.times == Times::many && values.empty()) continue;
+            for (const std::string& value : option->results()) {
+                // The parser puts an empty word between groups; one that was typed wears the shield.
+                values.push_back(value.empty() ? std::string(group_separator) : unshield(value));
+            }
             invocation.set(long_name(argument), std::move(values));
         }
     }
@@ -185,7 +188,7 @@ private:
             const auto unknown = std::find_if_not(words.rbegin(), words.rend(), known);
             const bool in_routes = std::find(words.begin(), words.end(), "routes") != words.end();
             text = unknown == words.rend() ? "which command?" : "no such command: " + *unknown;
-            if (in_routes) text += ", sioctl routes has check, explain, reload and show";
+            if (in_routes) text += "; sioctl routes has check, explain, reload and show";
         }
         std::erase(text, shield);
         if (const std::size_t line = text.find('\n'); line != std::string::npos) text.resize(line);

@@ -50,11 +50,10 @@ std::vector<std::pair<std::string_view, std::string_view>> first_words() {
     std::vector<std::pair<std::string_view, std::string_view>> words;
     for (const Command& command : commands()) {
         const auto [first, second] = split_words(command);
-        if (second.empty()) {
+        if (second.empty())
             words.emplace_back(first, command.sentence);
-        } else if (std::none_of(words.begin(), words.end(), [&](const auto& word) { return word.first == first; })) {
+        else if (words.empty() || words.back().first != first)  // those of a group stand together
             words.emplace_back(first, group_sentence);
-        }
     }
     return words;
 }

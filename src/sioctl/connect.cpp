@@ -162,7 +162,7 @@ private:
         for (; !script_.emits.empty(); script_.emits.pop_front()) {
             const TypedEvent& emit = script_.emits.front();
             if (proto::is_reserved_event(emit.event))
-                return give_up(exit_code::data, "no client may emit " + emit.event + ": the name is reserved");
+                return give_up(exit_code::denied, "no client may emit " + emit.event + ": the name is reserved");
             std::optional<std::uint64_t> id;
             if (script_.ack) {
                 id = next_id_++;

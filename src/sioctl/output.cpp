@@ -53,9 +53,13 @@ void Output::flush() {
 }
 
 void complain(std::string_view text) {
-    std::string line = "sioctl: " + printable(text);
-    line += '\n';
-    write_all(STDERR_FILENO, line);
+    std::string lines;
+    while (!text.empty()) {
+        const std::size_t end = std::min(text.find('\n'), text.size());
+        lines += "sioctl: " + printable(text.substr(0, end)) + "\n";
+        text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    write_all(STDERR_FILENO, lines);
 }
 
 std::string printable(std::string_view text) {

@@ -31,7 +31,7 @@ private:
     bool open_ = true;
 };
 
-/// One line `sioctl: …` on standard error.
+/// `sioctl: …` on standard error, for each line of `text`.
 void complain(std::string_view text);
 
 /// Text that cannot move a terminal's cursor: control characters become `?`.

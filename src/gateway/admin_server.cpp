@@ -1,0 +1,624 @@
+#include "gateway/admin_server.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+
+#include "base/bytes.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "net/listener.h"
+
+namespace sio::gateway {
+
+namespace {
+
+struct Stream {
+    std::uint64_t id = 0;
+    bool handles = false;
+    bool lifecycle = false;
+    std::string nsp;                   // empty: all
+    std::vector<std::string> events;   // empty: all
+    std::uint64_t lost = 0;
+
+    [[nodiscard]] bool wants(std::string_view namespace_name, std::string_view event) const {
+        return (nsp.empty() || nsp == namespace_name) &&
+               (events.empty() || std::find(events.begin(), events.end(), event) != events.end());
+    }
+};
+
+std::string decoded(std::string_view token) {
+    return token.empty() || token.front() != '"' ? std::string(token) : json::decode_string(token);
+}
+
+void append_attachments(wire::ObjectWriter& out, std::span<const std::string> attachments) {
+    if (attachments.empty()) return;
+    std::string list = "[";
+    for (const std::string& bytes : attachments) {
+        if (list.size() > 1) list += ',';
+        list += '"';
+        base::append_base64(list, bytes);
+        list += '"';
+    }
+    out.raw("attachments", list + ']');
+}
+
+/// Reads `args` and `attachments`. The result's arguments are canonical, as clients send them.
+Result<HandAnswer> parse_arguments(std::string_view request) {
+    HandAnswer out;
+    const auto args = json::member(request, "args");
+    if (args && json::kind_of(*args) != json::Kind::array) return fail(Errc::malformed, "args must be an array");
+    const std::string_view array = args.value_or("[]");
+    if (const auto list = json::member(request, "attachments")) {
+        std::vector<std::string> given;
+        for (json::Walker w(*list); w.next();) {
+            auto bytes = json::kind_of(w.value()) == json::Kind::string
+                             ? base::decode_base64(json::decode_string(w.value()))
+                             : std::nullopt;
+            if (!bytes) return fail(Errc::malformed, "attachments must be texts in base64");
+            given.push_back(std::move(*bytes));
+        }
+        // The decoder of client packets makes placeholders canonical; it is used for these too.
+        if (!given.empty()) {
+            if (given.size() > proto::max_attachments) return fail(Errc::too_large, "more than 10 attachments");
+            proto::SioDecoder decoder(wire::admin_max_line);
+            auto packet = decoder.text("6" + std::to_string(given.size()) + "-0" + std::string(array));
+            for (const std::string& bytes : given) {
+                if (packet) packet = decoder.binary(bytes);
+            }
+            if (!packet || !*packet) return fail(Errc::malformed, "args do not fit the attachments");
+            out.arguments = proto::ack_arguments((*packet)->json);
+            if ((*packet)->attachments != nullptr) out.attachments = *(*packet)->attachments;
+            return out;
+        }
+    }
+    out.arguments = proto::ack_arguments(array);
+    return out;
+}
+
+}  // namespace
+
+class AdminServer::Client final : public net::Handler {
+public:
+    Client(AdminServer& server, int fd, std::uint64_t number) : server_(server), fd_(fd), number_(number) {}
+
+    [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
+    [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+    bool greeted = false;
+    std::vector<Stream> streams;
+
+    void on_ready(std::uint32_t events) override {
+        if (closed_) return;
+        if ((events & EPOLLOUT) != 0) flush();
+        char buffer[16384];
+        while (!closed_) {
+            const ssize_t n = recv(fd_.get(), buffer, sizeof buffer, 0);
+            if (n < 0) {
+                if (errno == EINTR) continue;
+                if (errno != EAGAIN) close();
+                return;
+            }
+            if (n == 0) {
+                close();
+                return;
+            }
+            lines_.feed({buffer, static_cast<std::size_t>(n)});
+            while (!closed_) {
+                const auto line = lines_.next();
+                if (!line) break;
+                server_.handle_line(*this, std::string(*line));
+            }
+            if (lines_.too_long()) {
+                std::string out;
+                wire::append_admin_error(out, std::nullopt, wire::admin_error::too_large, "a line above 8 MiB");
+                send(out);
+                close();
+            }
+        }
+    }
+
+    void send(std::string_view text) {
+        if (closed_) return;
+        out_ += text;
+        flush();
+    }
+    /// A line of a stream: dropped, and counted, when the client does not read.
+    void send_stream(Stream& stream, const std::string& line) {
+        if (out_.size() > max_backlog) {
+            ++stream.lost;
+            return;
+        }
+        if (stream.lost > 0) {
+            send(wire::ObjectWriter().number("id", static_cast<std::int64_t>(stream.id))
+                     .number("lost", static_cast<std::int64_t>(std::exchange(stream.lost, 0))).line());
+        }
+        send(line);
+    }
+    void close() {
+        if (std::exchange(closed_, true)) return;
+        server_.loop_.unwatch(fd_.get(), *this);
+        server_.forget(*this);
+        server_.loop_.dispose(this);
+    }
+
+private:
+    void flush() {
+        std::size_t sent = 0;
+        while (sent < out_.size()) {
+            const ssize_t n = ::send(fd_.get(), out_.data() + sent, out_.size() - sent, MSG_NOSIGNAL);
+            if (n < 0 && errno == EINTR) continue;
+            if (n < 0) {
+                if (errno != EAGAIN) broken_ = true;
+                break;
+            }
+            sent += static_cast<std::size_t>(n);
+        }
+        out_.erase(0, sent);
+        if (broken_) out_.clear();  // its end will be read soon
+    }
+
+    AdminServer& server_;
+    base::UniqueFd fd_;
+    std::uint64_t number_;
+    wire::LineSplitter lines_;
+    std::string out_;
+    bool closed_ = false;
+    bool broken_ = false;
+};
+
+struct AdminServer::Call final : base::Timer {
+    Call(AdminServer& s, std::uint64_t n, std::uint64_t c) : server(s), number(n), client(c) {}
+    AdminServer& server;
+    std::uint64_t number;
+    std::uint64_t client;
+    std::function<void(HandAnswer)> done;
+
+private:
+    void expire(Millis) override { server.finish_call(number, {"the handler did not answer in time", {}, {}}); }
+};
+
+AdminServer::AdminServer(net::Loop& loop, Hub& hub, AdminHost& host, std::string node)
+    : loop_(loop), hub_(hub), host_(host), node_(std::move(node)) {}
+
+AdminServer::~AdminServer() {
+    stop_listening();
+    for (const auto& [number, client] : clients_) delete client;
+}
+
+Result<void> AdminServer::listen(const std::string& path) {
+    auto fd = net::listen_unix(path);
+    if (!fd) return tl::unexpected(fd.error());
+    listener_ = std::move(*fd);
+    path_ = path;
+    return loop_.watch(listener_.get(), *this);
+}
+
+void AdminServer::stop_listening() {
+    if (path_.empty()) return;
+    loop_.unwatch(listener_.get(), *this);
+    listener_.reset();
+    unlink(path_.c_str());
+    path_.clear();
+}
+
+void AdminServer::on_ready(std::uint32_t) {
+    for (;;) {
+        const int fd = accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) return;
+        auto* client = new Client(*this, fd, next_client_++);
+        if (!loop_.watch(fd, *client)) {
+            delete client;
+            continue;
+        }
+        clients_.emplace(client->number(), client);
+        wire::AdminGreeting greeting;
+        greeting.program = "sio-gateway";
+        greeting.version = SIO_VERSION;
+        greeting.pid = getpid();
+        greeting.node = node_;
+        client->send(wire::admin_server_greeting(greeting));
+    }
+}
+
+void AdminServer::forget(Client& client) {
+    clients_.erase(client.number());
+    for (const Stream& stream : client.streams) --(stream.handles ? handlers_ : listeners_);
+    std::vector<std::uint64_t> orphans;
+    for (const auto& [number, call] : calls_) {
+        if (call->client == client.number()) orphans.push_back(number);
+    }
+    for (const std::uint64_t number : orphans) finish_call(number, {"the handler went away", {}, {}});
+}
+
+void AdminServer::handle_line(Client& client, std::string_view line) {
+    std::string out;
+    if (!client.greeted) {
+        const auto greeting = wire::parse_admin_greeting(line);
+        if (!greeting) {
+            const bool other = greeting.error().code == Errc::denied;
+            wire::append_admin_error(out, std::nullopt,
+                                     other ? wire::admin_error::unsupported : wire::admin_error::malformed,
+                                     other ? "this gateway speaks version 1" : greeting.error().what);
+            client.send(out);
+            client.close();
+            return;
+        }
+        client.greeted = true;
+        return;
+    }
+    const auto request = wire::parse_admin_request(line);
+    if (!request) {
+        wire::append_admin_error(out, wire::admin_line_id(line), wire::admin_error::malformed, request.error().what);
+        client.send(out);
+        return;
+    }
+    dispatch(client, *request);
+}
+
+std::string AdminServer::nodes() const {
+    return "[" + wire::ObjectWriter().text("node", node_).boolean("ok", true).object() + "]";
+}
+
+void AdminServer::reached(Client& client, std::uint64_t id, std::size_t count, const std::string& more) {
+    std::string out;
+    std::string members = "\"reached\":" + std::to_string(count) + more + ",\"nodes\":" + nodes();
+    wire::append_admin_ok(out, id, members);
+    client.send(out);
+}
+
+void AdminServer::dispatch(Client& client, const wire::AdminRequest& request) {
+    std::string out;
+    const std::string& cmd = request.cmd;
+    if (cmd == "emit") return emit(client, request);
+    if (cmd == "rooms") return rooms(client, request);
+    if (cmd == "sockets") return sockets(client, request);
+    if (cmd == "join" || cmd == "leave" || cmd == "disconnect") return change(client, request);
+    if (cmd == "answer") return answer(request, client);
+    if (cmd == "health") {
+        wire::append_admin_ok(out, request.id, host_.health() + ",\"nodes\":" + nodes());
+    } else if (cmd == "stat") {
+        wire::append_admin_ok(out, request.id, "\"stat\":" + host_.metrics() + ",\"nodes\":" + nodes());
+    } else if (cmd == "routes") {
+        wire::append_admin_ok(out, request.id, "\"routes\":" + host_.routes());
+    } else if (cmd == "reload") {
+        if (const auto done = host_.reload_routes()) {
+            wire::append_admin_ok(out, request.id);
+        } else {
+            wire::append_admin_error(out, request.id, to_string(done.error().code), done.error().what);
+        }
+    } else if (cmd == "log") {
+        const auto name = json::member(request.text, "level");
+        const auto level = name ? log::parse_level(decoded(*name)) : std::nullopt;
+        if (level) {
+            log::set_level(*level);
+            wire::append_admin_ok(out, request.id);
+        } else {
+            wire::append_admin_error(out, request.id, wire::admin_error::malformed,
+                                     "level must be trace, debug, info, warn or error");
+        }
+    } else if (cmd == "listen" || cmd == "handle") {
+        Stream stream;
+        stream.id = request.id;
+        stream.handles = cmd == "handle";
+        if (const auto nsp = json::member(request.text, "nsp")) stream.nsp = decoded(*nsp);
+        if (stream.handles) {
+            if (stream.nsp.empty()) stream.nsp = "/";
+            const auto event = json::member(request.text, "event");
+            if (!event) {
+                wire::append_admin_error(out, request.id, wire::admin_error::malformed, "handle needs an event");
+                client.send(out);
+                return;
+            }
+            stream.events.push_back(decoded(*event));
+            ++handlers_;
+        } else {
+            auto events = wire::parse_texts(request.text, "events");
+            if (!events) {
+                wire::append_admin_error(out, request.id, wire::admin_error::malformed, events.error().what);
+                client.send(out);
+                return;
+            }
+            stream.events = std::move(*events);
+            stream.lifecycle = json::member(request.text, "lifecycle") == "true";
+            ++listeners_;
+        }
+        client.streams.push_back(std::move(stream));
+        wire::append_admin_ok(out, request.id);
+    } else {
+        wire::append_admin_error(out, request.id, wire::admin_error::unknown_command,
+                                 "there is no command '" + cmd + "'");
+    }
+    client.send(out);
+}
+
+Namespace* AdminServer::selected(Client& client, const wire::AdminRequest& request, Selection& selection) {
+    std::string out;
+    auto parsed = wire::parse_selection(request.text);
+    if (!parsed) {
+        wire::append_admin_error(out, request.id, wire::admin_error::malformed, parsed.error().what);
+        client.send(out);
+        return nullptr;
+    }
+    Namespace* nsp = hub_.find_namespace(parsed->nsp);
+    if (nsp == nullptr) {
+        wire::append_admin_error(out, request.id, wire::admin_error::not_found,
+                                 "there is no namespace '" + parsed->nsp + "'");
+        client.send(out);
+        return nullptr;
+    }
+    selection.rooms = std::move(parsed->to);
+    selection.users = std::move(parsed->users);
+    selection.sockets = std::move(parsed->sockets);
+    selection.except = std::move(parsed->except);
+    return nsp;
+}
+
+void AdminServer::emit(Client& client, const wire::AdminRequest& request) {
+    Selection selection;
+    Namespace* nsp = selected(client, request, selection);
+    if (nsp == nullptr) return;
+    std::string out;
+    const auto refuse = [&](std::string_view code, std::string_view why) {
+        wire::append_admin_error(out, request.id, code, why);
+        client.send(out);
+    };
+    const auto name = json::member(request.text, "event");
+    if (!name || json::kind_of(*name) != json::Kind::string) {
+        return refuse(wire::admin_error::malformed, "emit needs an event (a text)");
+    }
+    if (proto::is_reserved_event(json::decode_string(*name))) {
+        return refuse(wire::admin_error::denied, json::decode_string(*name) + " is a reserved event name");
+    }
+    const auto arguments = parse_arguments(request.text);
+    if (!arguments) return refuse(to_string(arguments.error().code), arguments.error().what);
+    const Event event{*name, arguments->arguments, arguments->attachments};
+    if (json::member(request.text, "ack") != "true") {
+        const bool is_volatile = json::member(request.text, "volatile") == "true";
+        reached(client, request.id, hub_.emit(*nsp, selection, event, is_volatile));
+        return;
+    }
+    const auto timeout = base::parse_decimal(json::member(request.text, "timeout_ms").value_or("5000"), 3'600'000);
+    if (!timeout) return refuse(wire::admin_error::malformed, "timeout_ms must be a whole number up to 3600000");
+    const std::uint64_t number = client.number();
+    hub_.ask(*nsp, selection, event, static_cast<Millis>(*timeout), [this, number, id = request.id](Answers answers) {
+        const auto found = clients_.find(number);
+        if (found == clients_.end()) return;
+        std::string list = ",\"answers\":[";
+        bool first = true;
+        for (const Answers::One& one : answers.answers) {
+            if (!std::exchange(first, false)) list += ',';
+            wire::ObjectWriter item;
+            item.text("sid", one.sid.view()).raw("args", one.arguments);
+            append_attachments(item, one.attachments);
+            list += item.object();
+        }
+        list += "],\"silent\":" + std::to_string(answers.silent);
+        reached(*found->second, id, answers.answers.size() + answers.silent, list);
+    });
+}
+
+void AdminServer::rooms(Client& client, const wire::AdminRequest& request) {
+    const auto only = json::member(request.text, "nsp");
+    const std::string wanted = only ? decoded(*only) : std::string();
+    const bool all = json::member(request.text, "all") == "true";
+    std::map<std::pair<std::string, std::string>, std::size_t> sorted;
+    for (const auto& [name, nsp] : hub_.namespaces()) {
+        if (!wanted.empty() && name != wanted) continue;
+        for (const auto& [room, members] : nsp->rooms) sorted[{name, room}] += members->members.size();
+        if (all) {
+            for (const auto& [id, slot] : nsp->by_id) sorted[{name, std::string(id.view())}] += 1;
+        }
+    }
+    std::string list = "\"rooms\":[";
+    bool first = true;
+    for (const auto& [key, count] : sorted) {
+        if (!std::exchange(first, false)) list += ',';
+        list += wire::ObjectWriter().text("nsp", key.first).text("room", key.second)
+                    .number("sockets", static_cast<std::int64_t>(count)).object();
+    }
+    std::string out;
+    wire::append_admin_ok(out, request.id, list + "],\"nodes\":" + nodes());
+    client.send(out);
+}
+
+void AdminServer::sockets(Client& client, const wire::AdminRequest& request) {
+    Selection selection;
+    Namespace* nsp = selected(client, request, selection);
+    if (nsp == nullptr) return;
+    std::string list = "\"sockets\":[";
+    bool first = true;
+    for (const Socket* socket : hub_.select(*nsp, selection)) {
+        const Session* session = hub_.engine().session(socket->slot);
+        if (session == nullptr) continue;
+        std::vector<std::string> joined{std::string(socket->id.view())};
+        for (const Socket::Seat& seat : socket->seats) joined.push_back(seat.room->name);
+        wire::ObjectWriter item;
+        item.text("sid", socket->id.view()).text("nsp", nsp->name);
+        if (socket->user.empty()) {
+            item.raw("user", "null");
+        } else {
+            item.text("user", socket->user);
+        }
+        item.text("transport",
+                  session->state.transport() == proto::EioTransport::polling ? "polling" : "websocket")
+            .text("address", session->address.to_string())
+            .texts("rooms", joined)
+            .number("connected_ms", socket->connected_wall_clock)
+            .boolean("recovered", socket->recovered);
+        if (!std::exchange(first, false)) list += ',';
+        list += item.object();
+    }
+    std::string out;
+    wire::append_admin_ok(out, request.id, list + "],\"nodes\":" + nodes());
+    client.send(out);
+}
+
+void AdminServer::change(Client& client, const wire::AdminRequest& request) {
+    Selection selection;
+    Namespace* nsp = selected(client, request, selection);
+    if (nsp == nullptr) return;
+    std::string out;
+    auto names = wire::parse_texts(request.text, "rooms");
+    const bool disconnects = request.cmd == "disconnect";
+    if (!disconnects && (!names || names->empty())) {
+        wire::append_admin_error(out, request.id, wire::admin_error::malformed, "rooms must be an array of texts");
+        client.send(out);
+        return;
+    }
+    const auto how_token = json::member(request.text, "how");
+    const std::string how = how_token ? decoded(*how_token) : "namespace";
+    if (disconnects && how != "namespace" && how != "client" && how != "transport") {
+        wire::append_admin_error(out, request.id, wire::admin_error::malformed,
+                                 "how must be namespace, client or transport");
+        client.send(out);
+        return;
+    }
+    // By id: ending one may end others of the list.
+    std::vector<Id> ids;
+    for (const Socket* socket : hub_.select(*nsp, selection)) ids.push_back(socket->id);
+    std::size_t count = 0;
+    for (const Id& id : ids) {
+        Socket* socket = hub_.find_socket(*nsp, id);
+        if (socket == nullptr) continue;
+        ++count;
+        if (!disconnects) {
+            for (const std::string& room : *names) {
+                if (request.cmd == "join") {
+                    hub_.join(*socket, room);
+                } else {
+                    hub_.leave(*socket, room);
+                }
+            }
+        } else if (how == "transport") {
+            hub_.drop_transport(*socket);
+        } else {
+            hub_.disconnect(*socket, how == "client");
+        }
+    }
+    reached(client, request.id, count);
+}
+
+// --- streams --------------------------------------------------------------------------------------------------------
+
+void AdminServer::on_client_event(const Socket& socket, const proto::SioPacket& packet) {
+    if (listeners_ == 0) return;
+    const std::string event = decoded(proto::event_name_token(packet.json));
+    wire::ObjectWriter item;
+    item.number("time_ms", loop_.wall_clock()).text("nsp", socket.nsp->name).text("sid", socket.id.view());
+    if (socket.user.empty()) {
+        item.raw("user", "null");
+    } else {
+        item.text("user", socket.user);
+    }
+    item.text("event", event).raw("args", "[" + std::string(proto::event_arguments(packet.json)) + "]");
+    item.boolean("ack", packet.id.has_value());
+    if (packet.attachments != nullptr) append_attachments(item, *packet.attachments);
+    for (const auto& [number, client] : clients_) {
+        for (Stream& stream : client->streams) {
+            if (stream.handles || !stream.wants(socket.nsp->name, event)) continue;
+            client->send_stream(stream, wire::ObjectWriter().number("id", static_cast<std::int64_t>(stream.id))
+                                            .raw("event", item.object()).line());
+        }
+    }
+}
+
+void AdminServer::on_lifecycle(const Socket& socket, std::string_view event, std::string_view reason) {
+    if (listeners_ == 0) return;
+    wire::ObjectWriter item;
+    item.number("time_ms", loop_.wall_clock()).text("nsp", socket.nsp->name).text("sid", socket.id.view());
+    if (socket.user.empty()) {
+        item.raw("user", "null");
+    } else {
+        item.text("user", socket.user);
+    }
+    item.text("event", event).boolean("lifecycle", true);
+    if (!reason.empty()) item.text("reason", reason);
+    for (const auto& [number, client] : clients_) {
+        for (Stream& stream : client->streams) {
+            if (stream.handles || !stream.lifecycle || (!stream.nsp.empty() && stream.nsp != socket.nsp->name)) continue;
+            client->send_stream(stream, wire::ObjectWriter().number("id", static_cast<std::int64_t>(stream.id))
+                                            .raw("event", item.object()).line());
+        }
+    }
+}
+
+bool AdminServer::has_handler(std::string_view nsp, std::string_view event) const {
+    if (handlers_ == 0) return false;
+    for (const auto& [number, client] : clients_) {
+        for (const Stream& stream : client->streams) {
+            if (stream.handles && stream.wants(nsp, event)) return true;
+        }
+    }
+    return false;
+}
+
+bool AdminServer::hand(const Socket& socket, std::string_view handler, std::string_view name, std::string_view arguments,
+                       std::span<const std::string> attachments, bool wants_ack, Millis timeout,
+                       std::function<void(HandAnswer)> done) {
+    const std::string event = decoded(name);
+    std::vector<std::pair<Client*, Stream*>> waiting;
+    for (const auto& [number, client] : clients_) {
+        for (Stream& stream : client->streams) {
+            if (stream.handles && stream.wants(socket.nsp->name, handler)) waiting.emplace_back(client, &stream);
+        }
+    }
+    if (waiting.empty()) return false;
+    const std::uint64_t number = next_call_++;
+    const auto [client, stream] = waiting[number % waiting.size()];
+    auto call = std::make_unique<Call>(*this, number, client->number());
+    call->done = std::move(done);
+    loop_.timers().arm(*call, loop_.now() + timeout);
+    calls_.emplace(number, std::move(call));
+    wire::ObjectWriter line;
+    line.number("id", static_cast<std::int64_t>(stream->id)).number("call", static_cast<std::int64_t>(number));
+    line.text("nsp", socket.nsp->name).text("sid", socket.id.view());
+    if (socket.user.empty()) {
+        line.raw("user", "null");
+    } else {
+        line.text("user", socket.user);
+    }
+    line.text("event", event).raw("args", "[" + std::string(arguments) + "]").boolean("ack", wants_ack);
+    append_attachments(line, attachments);
+    client->send(line.line());
+    return true;
+}
+
+void AdminServer::finish_call(std::uint64_t number, HandAnswer answer) {
+    const auto found = calls_.find(number);
+    if (found == calls_.end()) return;
+    auto call = std::move(found->second);
+    calls_.erase(found);
+    call->disarm();
+    auto done = std::move(call->done);
+    finished_calls_.clear();
+    finished_calls_.push_back(std::move(call));  // its expire() may be on the stack
+    done(std::move(answer));
+}
+
+void AdminServer::answer(const wire::AdminRequest& request, Client& client) {
+    std::string out;
+    const auto number = base::parse_decimal(json::member(request.text, "call").value_or(""));
+    if (!number || !calls_.contains(*number)) {
+        wire::append_admin_error(out, request.id, wire::admin_error::not_found, "no such call (it may have timed out)");
+        client.send(out);
+        return;
+    }
+    if (const auto error = json::member(request.text, "error")) {
+        finish_call(*number, {decoded(*error), {}, {}});
+        return;
+    }
+    auto arguments = parse_arguments(request.text);
+    if (!arguments) {
+        wire::append_admin_error(out, request.id, to_string(arguments.error().code), arguments.error().what);
+        client.send(out);
+        finish_call(*number, {"the handler's answer was malformed", {}, {}});
+        return;
+    }
+    finish_call(*number, std::move(*arguments));
+}
+
+}  // namespace sio::gateway

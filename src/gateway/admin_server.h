@@ -1,0 +1,84 @@
+// The control socket's server side: doc/protocol/admin.md.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "gateway/route_runner.h"
+#include "net/loop.h"
+#include "wire/admin.h"
+
+namespace sio::gateway {
+
+/// What commands ask of the program around the hub.
+class AdminHost {
+public:
+    virtual ~AdminHost() = default;
+    /// The members of `health`, raw JSON without braces.
+    virtual std::string health() = 0;
+    /// The object of GET /metrics, raw JSON.
+    virtual std::string metrics() = 0;
+    /// The routes in force, raw JSON object.
+    virtual std::string routes() = 0;
+    virtual Result<void> reload_routes() = 0;
+};
+
+class AdminServer final : public EventTap, private net::Handler {
+public:
+    AdminServer(net::Loop& loop, Hub& hub, AdminHost& host, std::string node);
+    ~AdminServer() override;
+
+    /// Listens at `path`. Errors: `io`.
+    Result<void> listen(const std::string& path);
+    /// Removes the socket file; connections go on.
+    void stop_listening();
+
+    void on_client_event(const Socket& socket, const proto::SioPacket& packet) override;
+    void on_lifecycle(const Socket& socket, std::string_view event, std::string_view reason) override;
+    [[nodiscard]] bool has_handler(std::string_view nsp, std::string_view event) const override;
+    bool hand(const Socket& socket, std::string_view handler, std::string_view name, std::string_view arguments,
+              std::span<const std::string> attachments, bool wants_ack, Millis timeout,
+              std::function<void(HandAnswer)> done) override;
+
+    /// Unread answers one client may have; beyond it a stream loses lines and is told.
+    static constexpr std::size_t max_backlog = 4U << 20U;
+
+private:
+    class Client;
+    struct Call;
+
+    void on_ready(std::uint32_t events) override;
+    void handle_line(Client& client, std::string_view line);
+    void dispatch(Client& client, const wire::AdminRequest& request);
+    void emit(Client& client, const wire::AdminRequest& request);
+    void rooms(Client& client, const wire::AdminRequest& request);
+    void sockets(Client& client, const wire::AdminRequest& request);
+    void change(Client& client, const wire::AdminRequest& request);
+    void answer(const wire::AdminRequest& request, Client& client);
+    void forget(Client& client);
+    void finish_call(std::uint64_t call, HandAnswer answer);
+    void reached(Client& client, std::uint64_t id, std::size_t count, const std::string& more = {});
+    [[nodiscard]] std::string nodes() const;
+    Namespace* selected(Client& client, const wire::AdminRequest& request, Selection& selection);
+
+    net::Loop& loop_;
+    Hub& hub_;
+    AdminHost& host_;
+    std::string node_;
+    std::string path_;
+    base::UniqueFd listener_;
+    std::unordered_map<std::uint64_t, Client*> clients_;
+    std::unordered_map<std::uint64_t, std::unique_ptr<Call>> calls_;
+    std::vector<std::unique_ptr<Call>> finished_calls_;
+    std::uint64_t next_client_ = 1;
+    std::uint64_t next_call_ = 1;
+    std::size_t listeners_ = 0;
+    std::size_t handlers_ = 0;
+};
+
+}  // namespace sio::gateway

@@ -1,0 +1,351 @@
+#include "gateway/gateway.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "daemon/limits.h"
+#include "daemon/notify.h"
+#include "net/listener.h"
+#include "wire/admin.h"
+
+namespace sio::gateway {
+
+namespace {
+
+constexpr Millis drain_tick = 50;
+constexpr std::size_t descriptor_reserve = 64;  // for listeners, logs, the control socket
+
+HubOptions hub_options(const Config& config) {
+    HubOptions options;
+    options.recovery = config.recovery;
+    options.recovery_window = config.recovery_window.count();
+    options.recovery_bytes = config.recovery_bytes;
+    options.connect_timeout = config.connect_timeout.count();
+    options.rate_limit = config.rate_limit ? config.rate_limit->events : 0;
+    options.rate_window = config.rate_limit ? config.rate_limit->per.count() : 60'000;
+    options.auth = config.auth;
+    options.max_payload = config.max_payload;
+    return options;
+}
+
+EngineOptions with_descriptor_limit(EngineOptions options) {
+    const std::size_t descriptors = daemon::raise_descriptor_limit();
+    const std::size_t most = descriptors > 2 * descriptor_reserve ? descriptors - descriptor_reserve : descriptors / 2;
+    if (options.max_connections == 0 || options.max_connections > most) options.max_connections = most;
+    return options;
+}
+
+std::string node_name() {
+    char host[256] = "localhost";
+    gethostname(host, sizeof host - 1);
+    return std::string(host) + '#' + std::to_string(getpid());
+}
+
+struct Memory {
+    std::uint64_t resident = 0;
+    std::uint64_t virtual_size = 0;
+};
+
+Memory memory_in_use() {
+    Memory memory;
+    if (const auto text = read_file("/proc/self/statm")) {
+        const auto page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+        char* end = nullptr;
+        memory.virtual_size = std::strtoull(text->c_str(), &end, 10) * page;
+        memory.resident = std::strtoull(end, nullptr, 10) * page;
+    }
+    return memory;
+}
+
+}  // namespace
+
+struct Gateway::DrainTimer final : base::Timer {
+    explicit DrainTimer(Gateway& g) : gateway(g) {}
+    Gateway& gateway;
+
+private:
+    void expire(Millis) override { gateway.drain_step(); }
+};
+
+Gateway::Gateway(net::Loop& loop, const Config& config, Cors cors)
+    : loop_(loop),
+      config_(config),
+      hub_(hub_options(config), *this),
+      engine_(loop, with_descriptor_limit(engine_options(config)), std::move(cors), hub_),
+      admin_(loop, hub_, *this, node_name()),
+      bundle_(config.serve_client ? config.client_dir : std::string(), config.path),
+      started_(loop.now()) {
+    hub_.start(engine_);
+    runner_.start(hub_, admin_);
+}
+
+Gateway::~Gateway() = default;
+
+Result<void> Gateway::start() {
+    if (auto loaded = reload_routes(); !loaded) return loaded;
+    if (config_.demo) {
+        auto page = read_file(config_.demo_dir + "/index.html");
+        if (!page) return fail(Errc::config, "cannot read " + config_.demo_dir + "/index.html");
+        demo_page_ = std::move(*page);
+    }
+    port_ = config_.port;
+    for (const std::string& host : config_.hosts) {
+        auto fd = net::listen_tcp(host, port_);
+        if (!fd) return tl::unexpected(fd.error());
+        if (port_ == 0) port_ = net::local_port(fd->get());
+        if (auto listening = engine_.listen(fd->release()); !listening) return listening;
+        log::info("gateway", "listening", {{"host", host}, {"port", port_}});
+    }
+    return admin_.listen(config_.control);
+}
+
+Result<void> Gateway::reload_routes() {
+    if (config_.routes.empty()) return {};
+    auto text = read_file(config_.routes);
+    if (!text) return fail(Errc::config, "cannot read the routes file " + config_.routes);
+    auto routes = routes::parse_routes(*text, config_.routes);
+    if (!routes) return fail(Errc::config, routes.error().what);
+    for (const std::string& warning : routes->warnings()) log::warn("routes", "routes_warning", {{"what", warning}});
+    runner_.set_routes(std::make_shared<const routes::Routes>(std::move(*routes)));
+    routes_loaded_ = loop_.wall_clock();
+    log::info("routes", "routes_loaded", {{"file", config_.routes}, {"events", runner_.routes().event_count()}});
+    return {};
+}
+
+Admission Gateway::admit(std::string_view nsp, const Session* session, std::string_view auth, std::string_view user) {
+    return runner_.admit(nsp, session, auth, user);
+}
+
+// --- signals and the drain ------------------------------------------------------------------------------------------
+
+void Gateway::on_signal(int number) {
+    if (number == SIGHUP) {
+        daemon::notify_reloading();
+        if (auto opened = log::reopen(); !opened) log::error("gateway", "log_lost", {{"reason", opened.error().what}});
+        if (auto loaded = reload_routes(); !loaded) {
+            log::error("routes", "routes_refused", {{"what", loaded.error().what}});
+        }
+        daemon::notify_ready();
+        return;
+    }
+    if (draining_) {
+        log::warn("gateway", "left_at_once", {{"connections", engine_.connection_count()}});
+        loop_.stop();
+        return;
+    }
+    begin_drain();
+}
+
+void Gateway::begin_drain() {
+    draining_ = true;
+    daemon::notify_stopping();
+    drain_until_ = loop_.now() + config_.drain_deadline.count();
+    log::info("gateway", "draining",
+              {{"sessions", engine_.session_count()}, {"deadline_ms", config_.drain_deadline.count()}});
+    engine_.refuse_new_sessions();
+    drain_timer_ = std::make_unique<DrainTimer>(*this);
+    loop_.timers().arm(*drain_timer_, loop_.now());
+}
+
+void Gateway::drain_step() {
+    const Millis now = loop_.now();
+    const std::size_t sessions = engine_.session_count();
+    if (now >= drain_until_ || sessions == 0) {
+        // Those that are left are only lingering; nobody is waiting for them.
+        hub_.drain(sessions);
+        admin_.stop_listening();
+        engine_.stop_listening();
+        log::info("gateway", "drained", {{"sessions_left", engine_.session_count()}});
+        loop_.stop();
+        return;
+    }
+    // Evenly over four fifths of the time that is left, or at the configured rate.
+    const double ticks = std::max(1.0, static_cast<double>(drain_until_ - now) * 0.8 / drain_tick);
+    const double step = config_.drain_rate > 0 ? static_cast<double>(config_.drain_rate) * drain_tick / 1000.0
+                                               : static_cast<double>(sessions) / ticks;
+    hub_.drain(static_cast<std::size_t>(std::ceil(std::max(1.0, step))));
+    loop_.timers().arm(*drain_timer_, now + drain_tick);
+}
+
+// --- endpoints ------------------------------------------------------------------------------------------------------
+
+bool Gateway::on_http(const proto::HttpHead& head, HttpAnswer& answer) {
+    if (bundle_.serve(head, answer)) return true;
+    if (head.path.starts_with(config_.path)) return false;
+    const bool reads = head.method == "GET" || head.method == "HEAD";
+    const bool known = head.path == "/health" || head.path == "/live" || head.path == "/ready" ||
+                       head.path == "/metrics" || (config_.demo && (head.path == "/" || head.path == "/index.html"));
+    if (!known) return false;
+    if (!reads) {
+        answer.status = 405;
+        answer.headers = "Allow: GET, HEAD\r\n";
+        return true;
+    }
+    answer.headers = "Cache-Control: no-store\r\n";
+    answer.content_type = "application/json";
+    answer.status = 200;
+    if (head.path == "/live") {
+        answer.body = R"({"status":"ok"})";
+    } else if (head.path == "/ready" || head.path == "/health") {
+        answer.status = draining_ && head.path == "/ready" ? 503 : 200;
+        answer.body = '{' + health() + '}';
+    } else if (head.path == "/metrics") {
+        const std::string_view accept = head.header("accept").value_or("");
+        if (accept.find("text/plain") != std::string_view::npos ||
+            accept.find("application/openmetrics-text") != std::string_view::npos) {
+            answer.content_type = "text/plain; version=0.0.4; charset=utf-8";
+            answer.body = prometheus();
+        } else {
+            answer.body = metrics();
+        }
+    } else {
+        answer.content_type = "text/html; charset=utf-8";
+        answer.body = demo_page_;
+    }
+    return true;
+}
+
+std::string Gateway::health() {
+    wire::ObjectWriter out;
+    out.text("status", draining_ ? "draining" : "ok")
+        .text("version", SIO_VERSION)
+        .raw("uptime_s", std::to_string((loop_.now() - started_) / 1000))
+        .number("connections", static_cast<std::int64_t>(engine_.connection_count()))
+        .number("sockets", static_cast<std::int64_t>(hub_.socket_count()))
+        .raw("checks", R"({"loop":{"ok":true,"detail":"turning"}})");
+    return out.members();
+}
+
+std::string Gateway::metrics() {
+    const Memory memory = memory_in_use();
+    const EngineStats& engine = engine_.stats();
+    const OutboxStats& outbox = engine_.outbox().stats();
+    const HubStats& hub = hub_.stats();
+    const auto n = [](std::uint64_t value) { return static_cast<std::int64_t>(value); };
+    wire::ObjectWriter rest;
+    rest.number("sockets", n(hub_.socket_count()))
+        .number("connections", n(engine_.connection_count()))
+        .number("connectionsRefused", n(engine.connections_refused))
+        .number("upgrades", n(engine.upgrades))
+        .number("httpRequests", n(engine.requests))
+        .number("httpRequestsRefused", n(engine.requests_refused))
+        .number("originsRefused", n(engine.origins_refused))
+        .number("timeouts", n(engine.timeouts))
+        .number("messagesIn", n(engine.messages_in))
+        .number("bytesIn", n(engine.bytes_in))
+        .number("framesOut", n(outbox.frames_sent))
+        .number("bytesOut", n(outbox.bytes_sent))
+        .number("bytesWaiting", n(engine_.outbox().bytes_waiting()))
+        .number("framesDropped", n(outbox.frames_dropped))
+        .number("clientsTooSlow", n(engine.queue_overflows))
+        .number("events", n(hub.events_in))
+        .number("eventsLimited", n(hub.events_limited))
+        .number("protocolErrors", n(hub.protocol_errors))
+        .number("broadcasts", n(hub.broadcasts))
+        .number("deliveries", n(hub.deliveries))
+        .number("volatileDropped", n(hub.volatile_dropped))
+        .number("acksTimedOut", n(hub.acks_timed_out))
+        .number("socketsRefused", n(hub.sockets_refused))
+        .number("recovered", n(hub.sockets_recovered))
+        .number("recoveriesFailed", n(hub.recoveries_failed))
+        .number("routesStopped", n(runner_.lists_stopped()))
+        .boolean("draining", draining_);
+    wire::ObjectWriter out;
+    out.number("socketConnections", n(engine_.session_count()))
+        .boolean("redisConnected", false)
+        .boolean("kafkaConnected", false)
+        .number("totalConnections", n(engine.sessions_opened))
+        .number("rooms", n(hub_.room_count()))
+        .raw("uptime", std::to_string(static_cast<double>(loop_.now() - started_) / 1000.0))
+        .raw("memory", wire::ObjectWriter()
+                           .number("rss", n(memory.resident))
+                           .number("virtual", n(memory.virtual_size))
+                           .number("frames", n(FrameRef::alive_bytes()))
+                           .object());
+    return '{' + out.members() + ',' + rest.members() + '}';
+}
+
+std::string Gateway::prometheus() {
+    std::string out;
+    const auto one = [&out](std::string_view name, std::string_view kind, std::string_view help, double value,
+                            std::string_view labels = {}) {
+        if (!help.empty()) {
+            out.append("# HELP ").append(name).append(" ").append(help).append("\n# TYPE ").append(name);
+            out.append(" ").append(kind).append("\n");
+        }
+        char text[32];
+        std::snprintf(text, sizeof text, "%.15g", value);
+        out.append(name).append(labels).append(" ").append(text).append("\n");
+    };
+    const auto counter = [&one](std::string_view name, std::string_view help, std::uint64_t value) {
+        one(name, "counter", help, static_cast<double>(value));
+    };
+    const auto gauge = [&one](std::string_view name, std::string_view help, std::uint64_t value) {
+        one(name, "gauge", help, static_cast<double>(value));
+    };
+    const EngineStats& engine = engine_.stats();
+    const OutboxStats& outbox = engine_.outbox().stats();
+    const HubStats& hub = hub_.stats();
+    gauge("sio_connections", "TCP connections open now.", engine_.connection_count());
+    gauge("sio_sessions", "Engine.IO sessions open now.", engine_.session_count());
+    gauge("sio_sockets", "Sockets in all namespaces now.", hub_.socket_count());
+    gauge("sio_rooms", "Rooms with members now.", hub_.room_count());
+    gauge("sio_redis_connected", "Whether Redis answers.", 0);
+    gauge("sio_kafka_connected", "Whether the bridge reports Kafka.", 0);
+    gauge("sio_draining", "Whether the gateway is draining.", draining_ ? 1 : 0);
+    counter("sio_sessions_total", "Engine.IO sessions opened.", engine.sessions_opened);
+    counter("sio_connections_accepted_total", "TCP connections accepted.", engine.connections_accepted);
+    counter("sio_connections_refused_total", "TCP connections over a cap.", engine.connections_refused);
+    counter("sio_upgrades_total", "Sessions that went from polling to WebSocket.", engine.upgrades);
+    counter("sio_http_requests_total", "HTTP requests.", engine.requests);
+    counter("sio_http_requests_refused_total", "HTTP requests answered with an error.", engine.requests_refused);
+    counter("sio_http_timeouts_total", "HTTP connections that were too slow.", engine.timeouts);
+    counter("sio_origins_refused_total", "WebSockets of an origin that is not listed.", engine.origins_refused);
+    counter("sio_messages_in_total", "Engine.IO messages received.", engine.messages_in);
+    counter("sio_bytes_in_total", "Bytes of messages received.", engine.bytes_in);
+    counter("sio_frames_out_total", "Packets sent.", outbox.frames_sent);
+    counter("sio_bytes_out_total", "Bytes sent on WebSockets.", outbox.bytes_sent);
+    counter("sio_writes_total", "Writes to WebSockets.", outbox.writes);
+    counter("sio_writes_blocked_total", "Writes that found a full socket.", outbox.writes_blocked);
+    gauge("sio_bytes_waiting", "Bytes queued for clients.", engine_.outbox().bytes_waiting());
+    counter("sio_frames_dropped_total", "Packets dropped by the queue policy.", outbox.frames_dropped);
+    counter("sio_clients_too_slow_total", "Clients disconnected for a full queue.", engine.queue_overflows);
+    counter("sio_events_total", "Client events received.", hub.events_in);
+    counter("sio_events_limited_total", "Client events over the rate limit.", hub.events_limited);
+    counter("sio_protocol_errors_total", "Connections closed for a protocol violation.", hub.protocol_errors);
+    counter("sio_broadcasts_total", "Events emitted to rooms.", hub.broadcasts);
+    counter("sio_deliveries_total", "Events queued for sockets.", hub.deliveries);
+    counter("sio_volatile_dropped_total", "Volatile events dropped.", hub.volatile_dropped);
+    counter("sio_acks_timed_out_total", "Acknowledgements that did not come.", hub.acks_timed_out);
+    counter("sio_sockets_refused_total", "CONNECTs refused.", hub.sockets_refused);
+    counter("sio_recovered_total", "Sockets that came back and missed nothing.", hub.sockets_recovered);
+    counter("sio_recoveries_failed_total", "Sockets that came back too late.", hub.recoveries_failed);
+    counter("sio_routes_stopped_total", "Action lists that ended early.", runner_.lists_stopped());
+    bool first = true;
+    for (std::size_t i = 0; i < std::size(engine.closed) - 1; ++i) {
+        const std::string labels =
+            "{reason=\"" + std::string(proto::to_string(static_cast<proto::CloseReason>(i))) + "\"}";
+        one("sio_sessions_closed_total", "counter", std::exchange(first, false) ? "Sessions closed." : "",
+            static_cast<double>(engine.closed[i]), labels);
+    }
+    gauge("process_resident_memory_bytes", "Resident memory.", memory_in_use().resident);
+    one("process_uptime_seconds", "gauge", "Time since the start.", static_cast<double>(loop_.now() - started_) / 1000.0);
+    return out;
+}
+
+std::string Gateway::routes() {
+    return wire::ObjectWriter()
+        .text("file", config_.routes)
+        .number("loaded_ms", routes_loaded_)
+        .number("namespaces", static_cast<std::int64_t>(runner_.routes().namespaces().size()))
+        .number("events", static_cast<std::int64_t>(runner_.routes().event_count()))
+        .object();
+}
+
+}  // namespace sio::gateway

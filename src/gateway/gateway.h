@@ -1,0 +1,68 @@
+// The gateway: engine, hub, routes and control socket put together, with the operator's endpoints and the drain.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "gateway/admin_server.h"
+#include "gateway/bundle.h"
+#include "gateway/config.h"
+#include "gateway/hub.h"
+#include "gateway/route_runner.h"
+#include "net/loop.h"
+#include "net/signals.h"
+
+namespace sio::gateway {
+
+class Gateway final : public HubHandlers, private AdminHost {
+public:
+    /// `config` outlives it.
+    Gateway(net::Loop& loop, const Config& config, Cors cors);
+    ~Gateway() override;
+
+    /// Loads the routes, opens the control socket and the ports. Errors: `config` for the routes file, `io` or `usage`
+    /// for what cannot be listened on.
+    Result<void> start();
+
+    /// SIGTERM and SIGINT: drain, a second one leaves at once. SIGHUP: log and routes anew.
+    void on_signal(int number);
+
+    [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
+
+    Admission admit(std::string_view nsp, const Session* session, std::string_view auth,
+                    std::string_view user) override;
+    void on_connect(Socket& socket) override { runner_.on_connect(socket); }
+    void on_event(Socket& socket, const proto::SioPacket& packet) override { runner_.on_event(socket, packet); }
+    void on_disconnect(Socket& socket, std::string_view reason) override { runner_.on_disconnect(socket, reason); }
+    bool on_http(const proto::HttpHead& head, HttpAnswer& answer) override;
+
+private:
+    struct DrainTimer;
+
+    std::string health() override;
+    std::string metrics() override;
+    std::string routes() override;
+    Result<void> reload_routes() override;
+    std::string prometheus();
+
+    void begin_drain();
+    void drain_step();
+
+    net::Loop& loop_;
+    const Config& config_;
+    RouteRunner runner_;
+    Hub hub_;
+    Engine engine_;
+    AdminServer admin_;
+    Bundle bundle_;
+    std::string demo_page_;
+    std::unique_ptr<DrainTimer> drain_timer_;
+    Millis started_ = 0;
+    Millis routes_loaded_ = 0;
+    Millis drain_until_ = 0;
+    std::uint16_t port_ = 0;
+    bool draining_ = false;
+};
+
+}  // namespace sio::gateway

@@ -1,0 +1,302 @@
+#include "gateway/route_runner.h"
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "base/json.h"
+#include "base/log.h"
+
+namespace sio::gateway {
+
+using routes::Answer;
+
+namespace {
+
+// What a list that waits still knows of its socket, which may be gone when it goes on.
+struct Origin {
+    std::string nsp;
+    Id sid;
+    std::optional<std::uint64_t> ack;
+};
+
+std::optional<std::string> handshake_query(const Session* session, std::string_view name) {
+    proto::HttpHead head;
+    if (session == nullptr || proto::parse_http_head(session->head, head)) return std::nullopt;
+    return proto::query_parameter(head.query, name);
+}
+
+// Credentials are for the authentication alone: a template cannot pass them on.
+std::optional<std::string> handshake_header(const Session* session, std::string_view name) {
+    proto::HttpHead head;
+    if (session == nullptr || name == "cookie" || name == "authorization" ||
+        proto::parse_http_head(session->head, head)) {
+        return std::nullopt;
+    }
+    const auto value = head.header(name);
+    return value && base::is_utf8(*value) ? std::optional<std::string>(*value) : std::nullopt;
+}
+
+}  // namespace
+
+/// What the routes can do to, and ask of, one socket.
+class RouteRunner::SocketHost final : public routes::Host {
+public:
+    SocketHost(RouteRunner& runner, Namespace& nsp, const Id& sid, Socket* socket, std::optional<std::uint64_t> ack)
+        : runner_(runner), nsp_(nsp), sid_(sid), socket_(socket), ack_(ack) {}
+
+    [[nodiscard]] std::optional<std::string> query(std::string_view name) const override {
+        return handshake_query(session(), name);
+    }
+    [[nodiscard]] std::optional<std::string> header(std::string_view name) const override {
+        return handshake_header(session(), name);
+    }
+    [[nodiscard]] std::string rooms() const override {
+        if (socket_ == nullptr) return "[]";
+        std::string list = "[" + json::quote(sid_.view());
+        for (const Socket::Seat& seat : socket_->seats) list += ',' + json::quote(seat.room->name);
+        return list + ']';
+    }
+    [[nodiscard]] bool is_in(std::string_view room) const override {
+        if (socket_ == nullptr) return false;
+        return room == sid_.view() || std::any_of(socket_->seats.begin(), socket_->seats.end(),
+                                                  [room](const Socket::Seat& seat) { return seat.room->name == room; });
+    }
+
+    Result<void> join(std::string_view room) override {
+        if (socket_ != nullptr) runner_.hub_->join(*socket_, room);
+        return {};
+    }
+    void leave(std::string_view room) override {
+        if (socket_ != nullptr) runner_.hub_->leave(*socket_, room);
+    }
+
+    void emit(const routes::Message& message, const routes::Target& target) override {
+        const Event event{message.event, message.args, message.attachments};
+        if (target.audience == routes::Audience::self) {
+            if (socket_ != nullptr) runner_.hub_->emit_to(*socket_, event, target.is_volatile);
+            return;
+        }
+        Selection selection;
+        selection.rooms.assign(target.rooms.begin(), target.rooms.end());
+        selection.except.assign(target.except.begin(), target.except.end());
+        if (target.audience == routes::Audience::others || target.audience == routes::Audience::others_in) {
+            selection.except.emplace_back(sid_.view());
+        }
+        runner_.hub_->emit(nsp_, selection, event, target.is_volatile);
+    }
+
+    void ack(std::string_view args, std::span<const std::string> attachments) override {
+        if (ack_ && socket_ != nullptr) runner_.hub_->acknowledge(*socket_, *ack_, args, attachments);
+        ack_.reset();
+    }
+
+    void ask(const routes::Message& message, routes::Milliseconds timeout, std::unique_ptr<routes::Run> rest) override {
+        Selection self;
+        self.sockets.emplace_back(sid_.view());
+        auto waiting = std::make_shared<std::unique_ptr<routes::Run>>(std::move(rest));
+        runner_.hub_->ask(nsp_, self, {message.event, message.args, message.attachments}, timeout.count(),
+                          [&runner = runner_, origin = origin(), waiting](Answers answers) {
+                              Answer answer;
+                              answer.outcome = Answer::Outcome::timed_out;
+                              if (!answers.answers.empty()) {
+                                  answer.outcome = Answer::Outcome::answered;
+                                  answer.args = proto::ack_arguments(answers.answers.front().arguments);
+                                  answer.attachments = answers.answers.front().attachments;
+                              }
+                              go_on(runner, origin, std::move(*waiting), answer);
+                          });
+    }
+
+    void hand(std::string_view handler, const routes::Message& message, routes::Milliseconds timeout,
+              std::unique_ptr<routes::Run> rest) override {
+        auto waiting = std::make_shared<std::unique_ptr<routes::Run>>(std::move(rest));
+        const auto done = [&runner = runner_, origin = origin(), waiting](const HandAnswer& given) {
+            Answer answer;
+            answer.outcome = given.error ? Answer::Outcome::failed : Answer::Outcome::answered;
+            if (given.error) answer.reason = *given.error;
+            answer.args = given.arguments;
+            answer.attachments = given.attachments;
+            go_on(runner, origin, std::move(*waiting), answer);
+        };
+        const bool taken =
+            socket_ != nullptr && runner_.tap_->hand(*socket_, handler, message.event, message.args,
+                                                     message.attachments, ack_.has_value(), timeout.count(), done);
+        if (taken) return;
+        Answer nobody;
+        nobody.outcome = Answer::Outcome::nobody;
+        go_on(runner_, origin(), std::move(*waiting), nobody);
+    }
+
+    void schedule(routes::Milliseconds delay, std::unique_ptr<routes::Run> rest) override;
+
+    void disconnect(routes::Disconnect::What what) override {
+        if (socket_ == nullptr) return;
+        Socket& leaving = *std::exchange(socket_, nullptr);
+        switch (what) {
+            case routes::Disconnect::What::nsp: runner_.hub_->disconnect(leaving, false); break;
+            case routes::Disconnect::What::client: runner_.hub_->disconnect(leaving, true); break;
+            case routes::Disconnect::What::transport: runner_.hub_->drop_transport(leaving); break;
+        }
+    }
+
+    void stopped(std::string_view verb, std::string_view code, std::string_view reason) override {
+        ++runner_.lists_stopped_;
+        log::info("routes", "list_stopped",
+                  {{"sid", sid_.view()}, {"namespace", nsp_.name}, {"verb", verb}, {"code", code}, {"reason", reason}});
+        if (ack_) ack(R"({"error":)" + json::quote(code) + R"(,"message":)" + json::quote(reason) + '}', {});
+    }
+
+    static void go_on(RouteRunner& runner, const Origin& origin, std::unique_ptr<routes::Run> run,
+                      const Answer& answer) {
+        Namespace* nsp = runner.hub_->find_namespace(origin.nsp);
+        if (nsp == nullptr) return;
+        SocketHost host(runner, *nsp, origin.sid, runner.hub_->find_socket(*nsp, origin.sid), origin.ack);
+        routes::Run::resume(std::move(run), host, runner.hub_->engine().loop().wall_clock(), answer);
+    }
+
+private:
+    [[nodiscard]] Origin origin() const { return {nsp_.name, sid_, ack_}; }
+    [[nodiscard]] const Session* session() const {
+        return socket_ == nullptr ? nullptr : runner_.hub_->engine().session(socket_->slot);
+    }
+
+    RouteRunner& runner_;
+    Namespace& nsp_;
+    Id sid_;
+    Socket* socket_;
+    std::optional<std::uint64_t> ack_;
+};
+
+struct RouteRunner::Delayed final : base::Timer {
+    Delayed(RouteRunner& r, Origin o, std::unique_ptr<routes::Run> rest)
+        : runner(r), origin(std::move(o)), run(std::move(rest)) {}
+
+    RouteRunner& runner;
+    Origin origin;
+    std::unique_ptr<routes::Run> run;
+
+private:
+    void expire(Millis) override {
+        auto& all = runner.delayed_;
+        const auto self = std::find_if(all.begin(), all.end(), [this](const auto& one) { return one.get() == this; });
+        const std::unique_ptr<Delayed> alive = std::move(*self);
+        all.erase(self);
+        SocketHost::go_on(runner, origin, std::move(run), {});
+    }
+};
+
+void RouteRunner::SocketHost::schedule(routes::Milliseconds delay, std::unique_ptr<routes::Run> rest) {
+    if (runner_.delayed_.size() >= max_delayed) {
+        stopped("after", "unavailable", "too many lists wait already");
+        return;
+    }
+    runner_.delayed_.push_back(std::make_unique<Delayed>(runner_, origin(), std::move(rest)));
+    net::Loop& loop = runner_.hub_->engine().loop();
+    loop.timers().arm(*runner_.delayed_.back(), loop.now() + delay.count());
+}
+
+RouteRunner::RouteRunner() = default;
+RouteRunner::~RouteRunner() = default;
+
+Admission RouteRunner::admit(std::string_view nsp, const Session* session, std::string_view auth,
+                             std::string_view user) const {
+    Admission admission;
+    const routes::NamespaceRoutes* found = routes_->find(nsp);
+    if (found == nullptr) return admission;
+    admission.kind = Admission::Kind::open;
+    admission.is_dynamic = found->is_pattern;
+    if (session == nullptr || found->refuse.empty()) return admission;
+
+    struct Handshake final : routes::Facts {
+        const Session* session = nullptr;
+        [[nodiscard]] std::optional<std::string> query(std::string_view name) const override {
+            return handshake_query(session, name);
+        }
+        [[nodiscard]] std::optional<std::string> header(std::string_view name) const override {
+            return handshake_header(session, name);
+        }
+        [[nodiscard]] std::string rooms() const override { return "[]"; }
+        [[nodiscard]] bool is_in(std::string_view) const override { return false; }
+    } facts;
+    facts.session = session;
+    const std::string address = session->address.to_string();
+    routes::Context context;
+    context.nsp = nsp;
+    context.auth = auth;
+    context.user_id = user;
+    context.address = address;
+    context.now_ms = hub_->engine().loop().wall_clock();
+    context.facts = &facts;
+    if (auto refused = routes::refusal(*found, context)) {
+        admission.kind = Admission::Kind::refused;
+        admission.message = std::move(refused->message);
+        admission.data = std::move(refused->data);
+    }
+    return admission;
+}
+
+void RouteRunner::run(Socket& socket, const routes::ActionList& list, routes::Context& context,
+                      std::optional<std::uint64_t> ack) {
+    const Session* session = hub_->engine().session(socket.slot);
+    context.socket_id = socket.id.view();
+    context.nsp = socket.nsp->name;
+    context.transport =
+        session != nullptr && session->state.transport() == proto::EioTransport::polling ? "polling" : "websocket";
+    context.recovered = socket.recovered;
+    context.user_id = socket.user;
+    context.auth = socket.auth;
+    const std::string address = session != nullptr ? session->address.to_string() : std::string();
+    context.address = address;
+    context.now_ms = hub_->engine().loop().wall_clock();
+    SocketHost host(*this, *socket.nsp, socket.id, &socket, ack);
+    routes::Run::start(routes_, list, context, host);
+}
+
+void RouteRunner::on_connect(Socket& socket) {
+    tap_->on_lifecycle(socket, "connect", {});
+    const routes::NamespaceRoutes* found = routes_->find(socket.nsp->name);
+    if (found == nullptr || found->on_connect.empty()) return;
+    routes::Context context;
+    run(socket, found->on_connect, context, std::nullopt);
+}
+
+void RouteRunner::on_disconnect(Socket& socket, std::string_view reason) {
+    tap_->on_lifecycle(socket, "disconnect", reason);
+    const routes::NamespaceRoutes* found = routes_->find(socket.nsp->name);
+    if (found == nullptr || found->on_disconnect.empty()) return;
+    routes::Context context;
+    context.reason = reason;
+    run(socket, found->on_disconnect, context, std::nullopt);
+}
+
+void RouteRunner::on_event(Socket& socket, const proto::SioPacket& packet) {
+    tap_->on_client_event(socket, packet);
+    routes::Context context;
+    context.event = proto::event_name_token(packet.json);
+    context.args = proto::event_arguments(packet.json);
+    if (packet.attachments != nullptr) context.attachments = *packet.attachments;
+    const routes::NamespaceRoutes* found = routes_->find(socket.nsp->name);
+    if (const routes::EventRoute* route = found != nullptr ? found->event(context.event) : nullptr) {
+        run(socket, route->list, context, packet.id);
+        return;
+    }
+    // Without a route an event goes to a handler of its name, if one waits.
+    const std::string name =
+        context.event.starts_with('"') ? json::decode_string(context.event) : std::string(context.event);
+    if (!tap_->has_handler(socket.nsp->name, name)) {
+        log::debug("routes", "no_route", {{"sid", socket.id.view()}, {"event", name}});
+        return;
+    }
+    Origin origin{socket.nsp->name, socket.id, packet.id};
+    tap_->hand(socket, name, context.event, context.args, context.attachments, packet.id.has_value(),
+               routes::default_timeout.count(), [this, origin](const HandAnswer& answer) {
+                   Namespace* nsp = hub_->find_namespace(origin.nsp);
+                   Socket* waiting = nsp != nullptr ? hub_->find_socket(*nsp, origin.sid) : nullptr;
+                   if (waiting == nullptr || !origin.ack) return;
+                   const std::string error = answer.error ? R"({"error":)" + json::quote(*answer.error) + '}' : "";
+                   hub_->acknowledge(*waiting, *origin.ack, answer.error ? error : answer.arguments,
+                                     answer.attachments);
+               });
+}
+
+}  // namespace sio::gateway

@@ -1,0 +1,77 @@
+// Runs the routes: what a socket's connect, events and disconnect lead to.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gateway/hub.h"
+#include "routes/run.h"
+
+namespace sio::gateway {
+
+/// What came back from whoever an event was handed to.
+struct HandAnswer {
+    std::optional<std::string> error;
+    std::string arguments;  ///< raw JSON, comma-separated
+    std::vector<std::string> attachments;
+};
+
+/// Where events go that leave the process by the control socket.
+class EventTap {
+public:
+    virtual ~EventTap() = default;
+    /// Somebody may be listening to everything that happens; must cost nothing when nobody is.
+    virtual void on_client_event(const Socket& socket, const proto::SioPacket& packet) = 0;
+    virtual void on_lifecycle(const Socket& socket, std::string_view event, std::string_view reason) = 0;
+    /// Whether a handler of this name waits.
+    [[nodiscard]] virtual bool has_handler(std::string_view nsp, std::string_view handler) const = 0;
+    /// Gives an event (`name` is its raw token) to a waiting handler of the name `handler`; `done` is called exactly once. False (and no call) when none waits.
+    virtual bool hand(const Socket& socket, std::string_view handler, std::string_view name, std::string_view arguments,
+                      std::span<const std::string> attachments, bool wants_ack, Millis timeout,
+                      std::function<void(HandAnswer)> done) = 0;
+};
+
+class RouteRunner {
+public:
+    RouteRunner();
+    ~RouteRunner();
+    RouteRunner(const RouteRunner&) = delete;
+    RouteRunner& operator=(const RouteRunner&) = delete;
+
+    void start(Hub& hub, EventTap& tap) {
+        hub_ = &hub;
+        tap_ = &tap;
+    }
+    void set_routes(std::shared_ptr<const routes::Routes> routes) { routes_ = std::move(routes); }
+    [[nodiscard]] const routes::Routes& routes() const noexcept { return *routes_; }
+
+    /// Whether a namespace is served, and, when `session` is given, this client admitted to it.
+    [[nodiscard]] Admission admit(std::string_view nsp, const Session* session, std::string_view auth,
+                                  std::string_view user) const;
+    void on_connect(Socket& socket);
+    void on_event(Socket& socket, const proto::SioPacket& packet);
+    void on_disconnect(Socket& socket, std::string_view reason);
+
+    /// Lists that wait (`after`) at a time; more are dropped and logged.
+    static constexpr std::size_t max_delayed = 10'000;
+    [[nodiscard]] std::uint64_t lists_stopped() const noexcept { return lists_stopped_; }
+
+private:
+    class SocketHost;
+    struct Delayed;
+
+    void run(Socket& socket, const routes::ActionList& list, routes::Context& context, std::optional<std::uint64_t> ack);
+
+    Hub* hub_ = nullptr;
+    EventTap* tap_ = nullptr;
+    std::shared_ptr<const routes::Routes> routes_ = std::make_shared<const routes::Routes>();
+    std::vector<std::unique_ptr<Delayed>> delayed_;
+    std::uint64_t lists_stopped_ = 0;
+};
+
+}  // namespace sio::gateway
