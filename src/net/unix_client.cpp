@@ -42,9 +42,7 @@ Result<UnixClient> UnixClient::connect(const std::string& path) {
     return UnixClient{std::move(fd)};
 }
 
-short UnixClient::events() const noexcept {
-    return static_cast<short>(queued_bytes() > 0 ? POLLIN | POLLOUT : POLLIN);
-}
+short UnixClient::events() const noexcept { return static_cast<short>(queued_bytes() > 0 ? POLLIN | POLLOUT : POLLIN); }
 
 void UnixClient::queue(std::string_view bytes) {
     if (sent_ > 0 && sent_ >= out_.size() / 2) {

@@ -112,7 +112,7 @@ void NamespaceRoutes::index() {
 
 Routes::Routes() {
     auto root = std::make_unique<NamespaceRoutes>();
-    root->name = "/";
+    root->name.push_back('/');
     exact_.emplace(root->name, root.get());
     all_.push_back(std::move(root));
 }

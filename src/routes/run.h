@@ -26,8 +26,8 @@ struct Message {
 /// Whom an emit reaches. Views last for the call.
 struct Target {
     Audience audience = Audience::self;
-    std::span<const std::string> rooms;   ///< for Audience::rooms and others_in
-    std::span<const std::string> except;  ///< rooms (a socket id is one) that get nothing
+    std::span<const std::string> rooms = {};   ///< for Audience::rooms and others_in
+    std::span<const std::string> except = {};  ///< rooms (a socket id is one) that get nothing
     bool is_volatile = false;
     bool is_local = false;
 };

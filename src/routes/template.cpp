@@ -364,11 +364,11 @@ bool Reference::is_from_client() const noexcept {
         case Root::event_arg:
         case Root::event_args:
         case Root::event_name:
-        case Root::answer_arg:
-        case Root::answer_args:
         case Root::handshake_auth:
         case Root::handshake_query:
         case Root::handshake_header: return true;
+        case Root::answer_arg:
+        case Root::answer_args: return !is_trusted;
         default: return false;
     }
 }

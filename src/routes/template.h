@@ -45,6 +45,7 @@ struct Reference {
     std::string name;               ///< of the query parameter or header
     std::vector<std::string> path;  ///< members and indices below it
     std::string text;               ///< as written, with its braces: for messages
+    bool is_trusted = false;        ///< an answer that can only be a handler's
 
     /// Whether a client chooses the value.
     [[nodiscard]] bool is_from_client() const noexcept;

@@ -12,7 +12,8 @@ int finish(const Failure& failure) {
     return failure.exit;
 }
 
-Outcome<std::string> ask_gateway(const Invocation& invocation, std::string_view cmd, const wire::ObjectWriter& members) {
+Outcome<std::string> ask_gateway(const Invocation& invocation, std::string_view cmd,
+                                 const wire::ObjectWriter& members) {
     const auto wait = invocation.time("--timeout", 10s);
     if (!wait) return tl::unexpected(wait.error());
     const Deadline deadline = deadline_in(*wait);

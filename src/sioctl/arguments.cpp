@@ -63,7 +63,8 @@ Outcome<TypedEvent> typed_event(std::string_view line) {
         const auto end = json::value_end(rest, 0);
         // `1 2` and `1,2` are the same; `12x` is not 12 and x.
         if (!end || (*end < rest.size() && rest[*end] != ' ' && rest[*end] != '\t' && rest[*end] != ','))
-            return give_up(exit_code::data, "an argument is not JSON: " + excerpt(rest) + "; write a line as EVENT JSON JSON…");
+            return give_up(exit_code::data,
+                           "an argument is not JSON: " + excerpt(rest) + "; write a line as EVENT JSON JSON…");
         if (typed.arguments.size() > 1) typed.arguments += ',';
         typed.arguments += rest.substr(0, *end);
         rest.remove_prefix(*end);

@@ -76,13 +76,16 @@ Result<Child> Child::start(const std::vector<std::string>& command,
     std::vector<std::string> words = command;
     std::vector<std::string> environment = environment_with(variables);
     Child child;
-    const int error = posix_spawnp(&child.pid_, words.front().c_str(), &actions, &attributes,
-                                   pointers_to(words).data(), pointers_to(environment).data());
+    const int error = posix_spawnp(&child.pid_, words.front().c_str(), &actions, &attributes, pointers_to(words).data(),
+                                   pointers_to(environment).data());
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     if (error != 0) {
         child.pid_ = -1;
-        return fail(error == ENOENT ? Errc::not_found : error == EACCES ? Errc::denied : Errc::io, std::strerror(error));
+        return fail(error == ENOENT   ? Errc::not_found
+                    : error == EACCES ? Errc::denied
+                                      : Errc::io,
+                    std::strerror(error));
     }
     child.input_fd_ = std::move(in->write);
     child.output_fd_ = std::move(out->read);

@@ -34,9 +34,10 @@ public:
     Parser() : app_("Ask a sio gateway, or be a client of one.", "sioctl") {
         app_.require_subcommand(1, 1);
         app_.set_version_flag("--version", "sioctl " SIO_VERSION);
-        app_.footer("\nsioctl COMMAND --help tells more. Exit codes are in sioctl(1).\n\nExamples:\n"
-                    "  sioctl emit notification '{\"message\":\"hello\"}' --to alice\n"
-                    "  sioctl listen | jq -r .event");
+        app_.footer(
+            "\nsioctl COMMAND --help tells more. Exit codes are in sioctl(1).\n\nExamples:\n"
+            "  sioctl emit notification '{\"message\":\"hello\"}' --to alice\n"
+            "  sioctl listen | jq -r .event");
         add(app_, global_options());
         CLI::App* routes = nullptr;
         for (const Command& command : commands()) {
@@ -74,9 +75,8 @@ public:
         }
         // Without a command to run, `--` only says that no option follows.
         const bool runs = std::any_of(words.begin(), words.end(), [](const std::string& word) {
-            return std::any_of(commands().begin(), commands().end(), [&](const Command& command) {
-                return command.takes_command && command.words == word;
-            });
+            return std::any_of(commands().begin(), commands().end(),
+                               [&](const Command& command) { return command.takes_command && command.words == word; });
         });
         if (!runs) {
             for (const std::string& word : invocation.command_to_run) words.push_back(shield + word);
@@ -134,7 +134,8 @@ private:
                 continue;
             }
             // A function takes the place of a variable: the results are read from the option itself.
-            CLI::Option* option = app.add_option(name, [](const CLI::results_t&) { return true; }, sentence);
+            CLI::Option* option = app.add_option(
+                name, [](const CLI::results_t&) { return true; }, sentence);
             option->type_name(is_option ? std::string(argument.value) : "");
             switch (argument.times) {
                 case Times::many:
@@ -152,9 +153,7 @@ private:
                     option->inject_separator();
                     option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
                     break;
-                case Times::once:
-                    option->expected(1)->required(!is_option);
-                    break;
+                case Times::once: option->expected(1)->required(!is_option); break;
                 case Times::flag:
                 case Times::optional: option->expected(1); break;
             }
@@ -252,7 +251,9 @@ std::vector<std::vector<std::string>> Invocation::groups(std::string_view name) 
 Outcome<std::chrono::milliseconds> Invocation::time(std::string_view name, std::chrono::milliseconds fallback) const {
     if (!has(name)) return fallback;
     const auto parsed = parse_time(one(name));
-    if (!parsed) return give_up(exit_code::usage, std::string(name) + ": " + one(name) + " is no length of time (5s, 500ms, 2m)");
+    if (!parsed)
+        return give_up(exit_code::usage,
+                       std::string(name) + ": " + one(name) + " is no length of time (5s, 500ms, 2m)");
     return *parsed;
 }
 
@@ -268,7 +269,8 @@ Outcome<std::optional<std::uint64_t>> Invocation::number(std::string_view name, 
 Outcome<std::optional<std::string>> Invocation::nsp() const {
     if (!has("--nsp")) return std::optional<std::string>{};
     std::string nsp = one("--nsp");
-    if (nsp.empty() || nsp.front() != '/') return give_up(exit_code::usage, "--nsp: a namespace begins with /, as in /" + nsp);
+    if (nsp.empty() || nsp.front() != '/')
+        return give_up(exit_code::usage, "--nsp: a namespace begins with /, as in /" + nsp);
     return std::optional<std::string>{std::move(nsp)};
 }
 

@@ -26,34 +26,35 @@ Arguments selecting(Arguments more) {
 
 std::vector<Command> make_commands() {
     std::vector<Command> table;
-    table.push_back({"emit",
-                     {{"EVENT", Times::optional, "", "the name of the event; `-` alone: read events from standard input"},
-                      {"ARG", Times::many, "", "an argument, as JSON; `-` alone: read arguments from standard input"}},
-                     selecting({
-                         {"--string", Times::flag, "", "take each ARG as plain text"},
-                         {"--stdin", Times::flag, "",
-                          "one event a line from standard input: the array of its arguments, or without EVENT an array "
-                          "that begins with the event or an object {event,args,to,…}"},
-                         {"--event-per-line", Times::flag, "", "as --stdin, and each line names its event"},
-                         {"--volatile", Times::flag, "", "may be dropped for a client that is not ready"},
-                         {"--ack", Times::flag, "", "wait for acknowledgements and print them, one a line"},
-                         {"--require", Times::once, "N", "exit 1 unless at least N sockets were reached"},
-                         {"--timeout", Times::once, "TIME",
-                          "how long to wait for acknowledgements (default 5s), or for the answer (10s)"},
-                     }),
-                     "emit an event to sockets",
-                     "  sioctl emit notification '{\"message\":\"hello\"}' --to alice\n"
-                     "  sioctl emit status --string ready --to room1 --except bob\n"
-                     "  jq -c '[.id, .title]' items.json | sioctl emit item --stdin --to shop\n"
-                     "  sioctl emit are-you-there --user alice --ack --timeout 2s",
-                     run_emit});
-    table.push_back({"rooms",
-                     {},
-                     {nsp_filter, {"--all", Times::flag, "", "also the rooms that each socket has for itself"},
-                      answer_timeout},
-                     "list rooms and how many sockets are in each",
-                     "  sioctl rooms\n  sioctl rooms -o ndjson | jq -r .room",
-                     run_rooms});
+    table.push_back(
+        {"emit",
+         {{"EVENT", Times::optional, "", "the name of the event; `-` alone: read events from standard input"},
+          {"ARG", Times::many, "", "an argument, as JSON; `-` alone: read arguments from standard input"}},
+         selecting({
+             {"--string", Times::flag, "", "take each ARG as plain text"},
+             {"--stdin", Times::flag, "",
+              "one event a line from standard input: the array of its arguments, or without EVENT an array "
+              "that begins with the event or an object {event,args,to,…}"},
+             {"--event-per-line", Times::flag, "", "as --stdin, and each line names its event"},
+             {"--volatile", Times::flag, "", "may be dropped for a client that is not ready"},
+             {"--ack", Times::flag, "", "wait for acknowledgements and print them, one a line"},
+             {"--require", Times::once, "N", "exit 1 unless at least N sockets were reached"},
+             {"--timeout", Times::once, "TIME",
+              "how long to wait for acknowledgements (default 5s), or for the answer (10s)"},
+         }),
+         "emit an event to sockets",
+         "  sioctl emit notification '{\"message\":\"hello\"}' --to alice\n"
+         "  sioctl emit status --string ready --to room1 --except bob\n"
+         "  jq -c '[.id, .title]' items.json | sioctl emit item --stdin --to shop\n"
+         "  sioctl emit are-you-there --user alice --ack --timeout 2s",
+         run_emit});
+    table.push_back(
+        {"rooms",
+         {},
+         {nsp_filter, {"--all", Times::flag, "", "also the rooms that each socket has for itself"}, answer_timeout},
+         "list rooms and how many sockets are in each",
+         "  sioctl rooms\n  sioctl rooms -o ndjson | jq -r .room",
+         run_rooms});
     table.push_back({"sockets",
                      {{"NAME", Times::many, "", "as --to"}},
                      selecting({answer_timeout}),
@@ -78,7 +79,8 @@ std::vector<Command> make_commands() {
                                  "the namespace (default), the whole client, or only its transport, so that it comes "
                                  "back and recovers",
                                  "namespace|client|transport"},
-                                all_option, answer_timeout}),
+                                all_option,
+                                answer_timeout}),
                      "disconnect sockets",
                      "  sioctl disconnect alice\n  sioctl disconnect --all --how transport",
                      run_disconnect});
@@ -153,9 +155,17 @@ std::vector<Command> make_commands() {
                      "show what a routes file makes of an event",
                      "  sioctl routes explain routes.json new_message '{\"room\":\"r\"}' --user alice",
                      run_routes_explain});
-    table.push_back({"routes reload", {}, {answer_timeout}, "make the gateway read its routes file again",
-                     "  sioctl routes check routes.json && sioctl routes reload", run_routes_reload});
-    table.push_back({"routes show", {}, {answer_timeout}, "tell which routes file is in force", "  sioctl routes show",
+    table.push_back({"routes reload",
+                     {},
+                     {answer_timeout},
+                     "make the gateway read its routes file again",
+                     "  sioctl routes check routes.json && sioctl routes reload",
+                     run_routes_reload});
+    table.push_back({"routes show",
+                     {},
+                     {answer_timeout},
+                     "tell which routes file is in force",
+                     "  sioctl routes show",
                      run_routes_show});
     table.push_back({"wait",
                      {},

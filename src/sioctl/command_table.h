@@ -14,11 +14,11 @@ enum class Times { flag, once, optional, many, at_least_once, group };
 
 /// An option, or (without dashes) an argument.
 struct Argument {
-    std::string_view name;      ///< `-o,--output`, `--nsp`, `EVENT`
-    Times times;                ///< flag: no value. group: `--emit EVENT [ARG...]`, each use a group of its own
-    std::string_view value;     ///< of an option, what its value is called: `ROOM`
-    std::string_view sentence;  ///< without a full stop
-    std::string_view choices{}; ///< `a|b|c`; `@file` for file names; `@command` for the words of a command
+    std::string_view name;       ///< `-o,--output`, `--nsp`, `EVENT`
+    Times times;                 ///< flag: no value. group: `--emit EVENT [ARG...]`, each use a group of its own
+    std::string_view value;      ///< of an option, what its value is called: `ROOM`
+    std::string_view sentence;   ///< without a full stop
+    std::string_view choices{};  ///< `a|b|c`; `@file` for file names; `@command` for the words of a command
 };
 
 struct Command {

@@ -95,7 +95,9 @@ std::string bash_script() {
            "        word=${COMP_WORDS[i]}\n"
            "        if [[ -n $skip ]]; then skip=''; continue; fi\n"
            "        case $word in\n"
-           "            " << skipped << ") skip=1 ;;\n"
+           "            "
+        << skipped
+        << ") skip=1 ;;\n"
            "            -*) ;;\n"
            "            *)\n"
            "                if [[ -z $command ]]; then command=$word\n"
@@ -119,8 +121,12 @@ std::string bash_script() {
     out << "    esac\n"
            "    case $command in\n"
            "        '')\n"
-           "            if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W '" << joined(before, " ") << "' -- \"$cur\"))\n"
-           "            else COMPREPLY=($(compgen -W '" << joined(words, " ") << "' -- \"$cur\")); fi ;;\n"
+           "            if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W '"
+        << joined(before, " ")
+        << "' -- \"$cur\"))\n"
+           "            else COMPREPLY=($(compgen -W '"
+        << joined(words, " ")
+        << "' -- \"$cur\")); fi ;;\n"
            "        routes) COMPREPLY=($(compgen -W '";
     std::string subcommands;
     for (const Command& command : commands()) {
@@ -129,7 +135,8 @@ std::string bash_script() {
     }
     out << subcommands << "' -- \"$cur\")) ;;\n";
     for (const Command& command : commands()) {
-        out << "        '" << command.words << "')\n"
+        out << "        '" << command.words
+            << "')\n"
                "            if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W '"
             << joined(offered_options(command), " ") << "' -- \"$cur\"))\n";
         for (const Argument& argument : command.arguments) {
@@ -182,7 +189,8 @@ std::string zsh_option(const Argument& option) {
 
 void zsh_arguments(std::ostringstream& out, const Command& command, std::string_view indent) {
     out << indent << "_arguments -s \\\n";
-    for (const Argument& option : options_with_globals(command)) out << indent << "    " << zsh_option(option) << " \\\n";
+    for (const Argument& option : options_with_globals(command))
+        out << indent << "    " << zsh_option(option) << " \\\n";
     int position = 1;
     for (const Argument& argument : command.arguments) {
         const bool repeats = argument.times == Times::many || argument.times == Times::at_least_once;
@@ -204,7 +212,8 @@ std::string zsh_script() {
            "    typeset -A opt_args\n"
            "    _arguments -C \\\n";
     for (const Argument& option : global_options()) out << "        " << zsh_option(option) << " \\\n";
-    out << "        " << zsh_option(help_option) << " \\\n"
+    out << "        " << zsh_option(help_option)
+        << " \\\n"
            "        '--version[which version this is]' \\\n"
            "        '1:command:->command' '*::argument:->argument' && return\n"
            "    case $state in\n"
@@ -292,9 +301,8 @@ std::string fish_script() {
         const auto [first, second] = split_words(command);
         std::string condition = "__fish_seen_subcommand_from " + std::string(first);
         if (!second.empty()) {
-            out << "complete -c sioctl -n "
-                << fish_text(condition + "; and not __fish_seen_subcommand_from" + seconds) << " -a " << second << " -d "
-                << fish_text(command.sentence) << "\n";
+            out << "complete -c sioctl -n " << fish_text(condition + "; and not __fish_seen_subcommand_from" + seconds)
+                << " -a " << second << " -d " << fish_text(command.sentence) << "\n";
             condition += "; and __fish_seen_subcommand_from " + std::string(second);
         }
         for (const Argument& option : command.options) fish_option(out, condition, option);
@@ -302,8 +310,8 @@ std::string fish_script() {
             if (argument.choices == "@file")
                 out << "complete -c sioctl -n " << fish_text(condition) << " -F\n";
             else if (are_words(argument))
-                out << "complete -c sioctl -n " << fish_text(condition) << " -a " << fish_text(with_blanks(argument.choices))
-                    << "\n";
+                out << "complete -c sioctl -n " << fish_text(condition) << " -a "
+                    << fish_text(with_blanks(argument.choices)) << "\n";
         }
     }
     return out.str();

@@ -143,7 +143,8 @@ private:
             }
             if (!ready && !(is_joined_ && is_done())) {
                 lost_ = true;
-                show_lifecycle("disconnect", ready.error().exit == exit_code::protocol ? "parse error" : "transport close");
+                show_lifecycle("disconnect",
+                               ready.error().exit == exit_code::protocol ? "parse error" : "transport close");
                 return ready;
             }
         }
@@ -198,7 +199,8 @@ private:
         const auto now = Clock::now();
         if (connect_by_ && now >= *connect_by_)
             return give_up(exit_code::timeout, "the server does not answer the CONNECT in time");
-        if (answer_by_ && now >= *answer_by_ && is_waiting()) return give_up(exit_code::timeout, missing() + " in time");
+        if (answer_by_ && now >= *answer_by_ && is_waiting())
+            return give_up(exit_code::timeout, missing() + " in time");
         if (end_by_ && now >= *end_by_) {
             if (is_waiting() && !is_done()) return give_up(exit_code::timeout, missing() + " in time");
             end_ = Failure{exit_code::ok, ""};

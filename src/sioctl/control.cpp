@@ -22,7 +22,7 @@ Outcome<Control> Control::open(const std::string& path, const Deadline& deadline
                        : usage ? exit_code::usage
                                : exit_code::unavailable,
                        "cannot reach the gateway at " + path + ": " + socket.error().what +
-                           (denied ? "; its socket is for the user who runs it"
+                           (denied  ? "; its socket is for the user who runs it"
                             : usage ? ""
                                     : "; is sio-gateway running?") +
                            " (--control PATH)");
@@ -72,7 +72,8 @@ Outcome<std::optional<wire::AdminReply>> Control::next() {
     if (!*line) return std::optional<wire::AdminReply>{};
     auto reply = wire::parse_admin_reply(**line);
     if (!reply)
-        return give_up(exit_code::protocol, "the gateway at " + path_ + " does not keep to the protocol: " + reply.error().what);
+        return give_up(exit_code::protocol,
+                       "the gateway at " + path_ + " does not keep to the protocol: " + reply.error().what);
     return std::optional<wire::AdminReply>{std::move(*reply)};
 }
 
@@ -98,7 +99,8 @@ Outcome<wire::AdminReply> Control::receive(const Deadline& deadline) {
     if (!line) return tl::unexpected(line.error());
     auto reply = wire::parse_admin_reply(*line);
     if (!reply)
-        return give_up(exit_code::protocol, "the gateway at " + path_ + " does not keep to the protocol: " + reply.error().what);
+        return give_up(exit_code::protocol,
+                       "the gateway at " + path_ + " does not keep to the protocol: " + reply.error().what);
     return std::move(*reply);
 }
 

@@ -144,8 +144,8 @@ Outcome<wire::ObjectWriter> request_of_line(const Plan& plan, const Invocation& 
         return emit_request(plan, plan.selection, json::decode_string(*event), arguments + "]", {});
     }
     if (kind != json::Kind::object) return give_up(exit_code::data, "it is neither an array nor an object");
-    constexpr std::array<std::string_view, 9> known{"event", "args",  "attachments", "to", "users", "sockets",
-                                                    "except", "nsp", "volatile"};
+    constexpr std::array<std::string_view, 9> known{"event",   "args",   "attachments", "to",      "users",
+                                                    "sockets", "except", "nsp",         "volatile"};
     for (json::Walker members{value}; members.next();) {
         const std::string key = json::decode_string(members.key());
         if (std::find(known.begin(), known.end(), key) == known.end())
@@ -175,7 +175,8 @@ Outcome<wire::ObjectWriter> request_of_line(const Plan& plan, const Invocation& 
     if (!json::member(value, "nsp")) selection.nsp = plan.selection.nsp;
     Plan own = plan;
     own.is_volatile = plan.is_volatile || raw_member(value, "volatile") == "true";
-    return emit_request(own, selection, text_member(value, "event"), args, json::member(value, "attachments").value_or(""));
+    return emit_request(own, selection, text_member(value, "event"), args,
+                        json::member(value, "attachments").value_or(""));
 }
 
 /// Events from standard input, pipelined: at most `window` are unanswered at a time.
@@ -203,7 +204,8 @@ private:
     Outcome<void> turn() {
         while (in_flight_.size() < window && control_.queued_bytes() < max_queued) {
             auto line = input_.next();
-            if (input_.too_long()) return give_up(exit_code::data, "line " + std::to_string(line_ + 1) + ": longer than 8 MiB");
+            if (input_.too_long())
+                return give_up(exit_code::data, "line " + std::to_string(line_ + 1) + ": longer than 8 MiB");
             if (!line && input_ended_ && !rest_taken_) {
                 rest_taken_ = true;
                 line = input_.rest();
@@ -219,8 +221,8 @@ private:
         if (in_flight_.empty() && input_ended_) return {};
 
         const bool room = in_flight_.size() < window && control_.queued_bytes() < max_queued;
-        std::array<pollfd, 2> polls{{{control_.fd(), control_.events(), 0},
-                                     {input_ended_ || !room ? -1 : STDIN_FILENO, POLLIN, 0}}};
+        std::array<pollfd, 2> polls{
+            {{control_.fd(), control_.events(), 0}, {input_ended_ || !room ? -1 : STDIN_FILENO, POLLIN, 0}}};
         const int ready = ::poll(polls.data(), polls.size(), in_flight_.empty() ? -1 : poll_timeout(deadline_));
         if (ready == 0 && !in_flight_.empty() && Clock::now() >= *deadline_)
             return give_up(exit_code::timeout, "the gateway does not answer in time");
@@ -311,7 +313,8 @@ int run_emit(const Invocation& invocation) {
     const bool every_line_names = invocation.one("EVENT") == "-" || invocation.has("--event-per-line");
     if (invocation.has("--stdin") || dash || every_line_names) {
         if (!arguments.empty() && !dash)
-            return finish({exit_code::usage, "arguments come from the command line or from standard input, not from both"});
+            return finish(
+                {exit_code::usage, "arguments come from the command line or from standard input, not from both"});
         if (invocation.has("--event-per-line") && invocation.has("EVENT") && invocation.one("EVENT") != "-")
             return finish({exit_code::usage, "with --event-per-line each line names its event: leave EVENT out"});
         auto control = Control::open(invocation.control_path(), deadline_in(plan->answer_wait));

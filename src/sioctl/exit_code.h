@@ -10,15 +10,15 @@ namespace sio::sioctl {
 
 namespace exit_code {
 inline constexpr int ok = 0;
-inline constexpr int no = 1;             ///< understood and answered; the answer is no
-inline constexpr int usage = 64;         ///< the command line is wrong
-inline constexpr int data = 65;          ///< input is not what it should be
-inline constexpr int partial = 68;       ///< some nodes of the cluster did not answer
-inline constexpr int unavailable = 69;   ///< the gateway cannot be reached
-inline constexpr int protocol = 70;      ///< the peer does not speak as it should
-inline constexpr int timeout = 75;       ///< no answer in time; trying again may help
-inline constexpr int denied = 77;        ///< refused
-inline constexpr int config = 78;        ///< the routes file is wrong
+inline constexpr int no = 1;            ///< understood and answered; the answer is no
+inline constexpr int usage = 64;        ///< the command line is wrong
+inline constexpr int data = 65;         ///< input is not what it should be
+inline constexpr int partial = 68;      ///< some nodes of the cluster did not answer
+inline constexpr int unavailable = 69;  ///< the gateway cannot be reached
+inline constexpr int protocol = 70;     ///< the peer does not speak as it should
+inline constexpr int timeout = 75;      ///< no answer in time; trying again may help
+inline constexpr int denied = 77;       ///< refused
+inline constexpr int config = 78;       ///< the routes file is wrong
 }  // namespace exit_code
 
 /// Why a command ends before its time: the exit code, and one sentence for standard error (none when empty).

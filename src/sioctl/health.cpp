@@ -112,8 +112,9 @@ int run_wait(const Invocation& invocation) {
         if (control) {
             const auto answer = control->ask("health", {}, deadline);
             if (answer && (!invocation.has("--ready") || is_well(*answer))) return exit_code::ok;
-            last.what = answer ? "the gateway at " + path + " is not ready in time: status " + text_member(*answer, "status")
-                               : answer.error().what;
+            last.what =
+                answer ? "the gateway at " + path + " is not ready in time: status " + text_member(*answer, "status")
+                       : answer.error().what;
         } else {
             // Waiting changes neither a path that is too long nor another protocol.
             if (control.error().exit == exit_code::usage || control.error().exit == exit_code::protocol)

@@ -61,9 +61,8 @@ int run_listen(const Invocation& invocation) {
     Output out;
     for (std::uint64_t shown_lines = 0;;) {
         // Standard output is polled for nothing but its reader's end.
-        std::array<pollfd, 3> polls{{{control->fd(), control->events(), 0},
-                                     {interrupt.fd(), POLLIN, 0},
-                                     {STDOUT_FILENO, 0, 0}}};
+        std::array<pollfd, 3> polls{
+            {{control->fd(), control->events(), 0}, {interrupt.fd(), POLLIN, 0}, {STDOUT_FILENO, 0, 0}}};
         ::poll(polls.data(), polls.size(), poll_timeout(end));
         if (interrupt.next() || (polls[2].revents & (POLLERR | POLLNVAL)) != 0) return exit_code::ok;
         const auto ready = polls[0].revents != 0 ? control->on_ready(polls[0].revents) : Outcome<void>{};
@@ -73,7 +72,8 @@ int run_listen(const Invocation& invocation) {
             if (!*reply) break;
             if ((*reply)->kind == wire::AdminReply::Kind::error) return finish(Control::refusal(**reply));
             if ((*reply)->kind == wire::AdminReply::Kind::lost)
-                complain(std::to_string((*reply)->lost) + " events were lost: they came faster than they are read here");
+                complain(std::to_string((*reply)->lost) +
+                         " events were lost: they came faster than they are read here");
             if ((*reply)->kind != wire::AdminReply::Kind::event) continue;
             const std::string line = whole(**reply);
             out.line(format == Format::table ? shown(line) : format == Format::json ? indented(line) : line);
@@ -83,7 +83,8 @@ int run_listen(const Invocation& invocation) {
         if (!ready) return finish(ready.error());
         if (end && Clock::now() >= *end) {
             if (!*count) return exit_code::ok;
-            return finish({exit_code::timeout, std::to_string(shown_lines) + " of " + std::to_string(**count) + " events came in time"});
+            return finish({exit_code::timeout,
+                           std::to_string(shown_lines) + " of " + std::to_string(**count) + " events came in time"});
         }
     }
 }

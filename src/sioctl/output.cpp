@@ -133,7 +133,8 @@ void Table::print(Output& out) const {
     if (rows_.size() < 2) return;
     std::vector<std::size_t> widths(rows_.front().size(), 0);
     for (const auto& row : rows_) {
-        for (std::size_t i = 0; i < row.size() && i < widths.size(); ++i) widths[i] = std::max(widths[i], width(row[i]));
+        for (std::size_t i = 0; i < row.size() && i < widths.size(); ++i)
+            widths[i] = std::max(widths[i], width(row[i]));
     }
     for (const auto& row : rows_) {
         std::string line;

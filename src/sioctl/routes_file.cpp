@@ -70,7 +70,8 @@ int run_routes_explain(const Invocation& invocation) {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     question.now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
     const auto steps = routes::explain(*parsed, question);
-    if (!steps) return finish({steps.error().code == Errc::not_found ? exit_code::no : exit_code::data, steps.error().what});
+    if (!steps)
+        return finish({steps.error().code == Errc::not_found ? exit_code::no : exit_code::data, steps.error().what});
     Output out;
     const std::string array = routes::to_json(*steps);
     if (invocation.format() == Format::json) {

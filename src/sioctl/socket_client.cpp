@@ -94,7 +94,9 @@ Failure refusal(std::string_view status_line, std::string_view body) {
     }
     const bool denied = status.starts_with("401") || status.starts_with("403");
     const bool unavailable = status.starts_with('5') || status.starts_with("429");
-    return {denied ? exit_code::denied : unavailable ? exit_code::unavailable : exit_code::protocol,
+    return {denied        ? exit_code::denied
+            : unavailable ? exit_code::unavailable
+                          : exit_code::protocol,
             "the server refused the connection: " + std::string(status) + (reason.empty() ? "" : ": " + reason)};
 }
 
@@ -108,7 +110,8 @@ Outcome<SocketClient> SocketClient::open(const Url& url, const Handshake& handsh
     auto fd = connect_tcp(url, deadline);
     if (!fd) return tl::unexpected(fd.error());
     SocketClient client{std::move(*fd)};
-    if (const auto upgraded = client.upgrade(url, handshake, deadline); !upgraded) return tl::unexpected(upgraded.error());
+    if (const auto upgraded = client.upgrade(url, handshake, deadline); !upgraded)
+        return tl::unexpected(upgraded.error());
     while (client.ping_period_ == 0ms) {  // until the open packet
         if (!wait_for(client.fd(), client.events(), deadline))
             return give_up(exit_code::timeout, "the server does not answer in time");
@@ -136,7 +139,8 @@ Outcome<void> SocketClient::upgrade(const Url& url, const Handshake& handshake, 
     bool peer_ended = false;
     while (!peer_ended && (head_end = in_.find("\r\n\r\n")) == std::string::npos) {
         if (in_.size() > max_head) return give_up(exit_code::protocol, "the server's answer has no end");
-        if (!wait_for(fd(), events(), deadline)) return give_up(exit_code::timeout, "the server does not answer in time");
+        if (!wait_for(fd(), events(), deadline))
+            return give_up(exit_code::timeout, "the server does not answer in time");
         if (const auto flushed = flush(); !flushed) return flushed;
         std::array<char, 4096> buffer;
         const ssize_t n = recv(fd(), buffer.data(), buffer.size(), 0);
@@ -147,8 +151,7 @@ Outcome<void> SocketClient::upgrade(const Url& url, const Handshake& handshake, 
     const std::string head = in_.substr(0, head_end + 2);
     in_.erase(0, head_end + 4);
     const std::string_view status_line = std::string_view(head).substr(0, head.find("\r\n"));
-    if (!status_line.starts_with("HTTP/1.1 "))
-        return give_up(exit_code::protocol, "the server does not speak HTTP");
+    if (!status_line.starts_with("HTTP/1.1 ")) return give_up(exit_code::protocol, "the server does not speak HTTP");
     if (!status_line.starts_with("HTTP/1.1 101")) {
         const std::uint64_t length = base::parse_decimal(header_value(head, "content-length"), 4096).value_or(4096);
         const Deadline patience = deadline_in(500ms);
@@ -209,8 +212,10 @@ Outcome<void> SocketClient::read_messages() {
             case Kind::text: outcome = take_text(event.data); break;
             case Kind::binary: {
                 const auto packet = decoder_.binary(event.data);
-                if (!packet) outcome = give_up(exit_code::protocol, "the server sent nonsense: " + packet.error().what);
-                else if (*packet) outcome = take_packet(**packet);
+                if (!packet)
+                    outcome = give_up(exit_code::protocol, "the server sent nonsense: " + packet.error().what);
+                else if (*packet)
+                    outcome = take_packet(**packet);
                 break;
             }
             case Kind::ping: queue_frame(proto::WsOpcode::pong, event.data); break;
@@ -271,7 +276,8 @@ std::optional<Received> SocketClient::next() {
     return std::move(received_[taken_++]);
 }
 
-void SocketClient::send(proto::SioType type, std::string_view nsp, std::optional<std::uint64_t> id, std::string_view json) {
+void SocketClient::send(proto::SioType type, std::string_view nsp, std::optional<std::uint64_t> id,
+                        std::string_view json) {
     std::string text = "4";
     proto::append_sio_header(text, type, 0, nsp, id);
     text += json;

@@ -55,8 +55,8 @@ public:
     /// The largest message this client takes, bytes.
     static constexpr std::size_t max_message = std::size_t{64} << 20;
 
-    /// Connects, and upgrades to WebSocket. Failure: 69 when the server cannot be reached, 75 when it does not answer in
-    /// time, 77 when it refuses (401, 403), 70 when it is no Engine.IO server.
+    /// Connects, and upgrades to WebSocket. Failure: 69 when the server cannot be reached, 75 when it does not answer
+    /// in time, 77 when it refuses (401, 403), 70 when it is no Engine.IO server.
     static Outcome<SocketClient> open(const Url& url, const Handshake& handshake, const Deadline& deadline);
 
     /// Queues a packet without attachments. `json` may be empty.
@@ -88,10 +88,10 @@ private:
     base::UniqueFd fd_;
     proto::WsReader reader_{proto::WsReader::Role::client, max_message};
     proto::SioDecoder decoder_{max_message};
-    std::string in_;   // read, not yet taken by the reader
+    std::string in_;  // read, not yet taken by the reader
     std::string out_;
     std::vector<Received> received_;
-    std::size_t taken_ = 0;  // of received_
+    std::size_t taken_ = 0;                     // of received_
     std::chrono::milliseconds ping_period_{0};  // interval and timeout; 0 before the open packet
     Deadline heartbeat_;
     bool shut_ = false;

@@ -37,7 +37,8 @@ Outcome<Url> parse_url(std::string_view text) {
     }
     url.port = "80";
     if (!authority.empty()) {
-        if (authority.front() != ':' || !base::parse_decimal(authority.substr(1), 65535)) return wrong("the port is no number");
+        if (authority.front() != ':' || !base::parse_decimal(authority.substr(1), 65535))
+            return wrong("the port is no number");
         url.port = authority.substr(1);
     }
     const auto is_bad = [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7F; };

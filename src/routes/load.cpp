@@ -1,0 +1,857 @@
+// parse_routes(): from text to Routes, with every problem found on the way.
+#include <jansson.h>
+
+#include <algorithm>
+#include <array>
+#include <initializer_list>
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/json.h"
+#include "proto/sio_packet.h"
+#include "routes/routes.h"
+#include "routes/suggest.h"
+
+namespace sio::routes {
+namespace {
+
+using std::string_view_literals::operator""sv;
+using json::Kind;
+
+/// What a template or action may use depends on when its list runs.
+enum class Scope { connect, event, disconnect, refuse };
+
+/// A value of the file with the way to it.
+struct Node {
+    std::string_view value;  ///< raw; points into the file
+    std::string pointer;     ///< RFC 6901
+
+    [[nodiscard]] Kind kind() const noexcept { return json::kind_of(value); }
+    [[nodiscard]] bool is(Kind wanted) const noexcept { return kind() == wanted; }
+    [[nodiscard]] std::string text() const { return json::decode_string(value); }
+
+    [[nodiscard]] Node child(std::string_view name, std::string_view raw) const {
+        std::string path = pointer + "/";
+        for (const char c : name) {
+            if (c == '~') {
+                path += "~0";
+            } else if (c == '/') {
+                path += "~1";
+            } else {
+                path += c;
+            }
+        }
+        return {raw, std::move(path)};
+    }
+
+    [[nodiscard]] std::vector<Node> elements() const {
+        std::vector<Node> all;
+        for (json::Walker walker{value}; walker.next();) all.push_back(child(std::to_string(all.size()), walker.value()));
+        return all;
+    }
+};
+
+struct Member {
+    std::string name;
+    Node node;
+};
+
+struct Problem {
+    std::size_t line;
+    std::string text;
+};
+
+/// A verb's word and the words that may stand beside it, `when`, `after` and `about` aside.
+struct Verb {
+    std::string_view word;
+    std::initializer_list<std::string_view> options;
+};
+
+const std::initializer_list<std::string_view> join_options = {"allow"};
+const std::initializer_list<std::string_view> emit_options = {"args", "to", "except", "allow", "volatile", "local"};
+const std::initializer_list<std::string_view> wait_options = {"args", "timeout", "otherwise"};
+
+const std::array<Verb, 8> verbs = {{
+    {"join", join_options},
+    {"leave", {}},
+    {"emit", emit_options},
+    {"ask", wait_options},
+    {"ack", {}},
+    {"hand", wait_options},
+    {"deny", {}},
+    {"disconnect", {}},
+}};
+constexpr std::array common_options = {"when"sv, "after"sv, "about"sv};
+constexpr std::array types = {"string"sv, "number"sv, "boolean"sv, "null"sv, "array"sv, "object"sv, "binary"sv};
+
+constexpr std::string_view allow_forms =
+    R"("user" (who is logged in), "anyone" or {"rooms": ["course_*"]} (names that match))";
+constexpr std::string_view emit_allow_forms =
+    R"("member" (who is in the room), "user" (who is logged in), "anyone" or {"rooms": ["course_*"]} (names that match))";
+
+std::string in_quotes(std::string_view text) { return json::quote(text); }
+
+/// `"a", "b" or "c"`.
+std::string one_of(std::span<const std::string_view> words) {
+    std::string text;
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        if (i != 0) text += i + 1 == words.size() ? " or " : ", ";
+        text += in_quotes(words[i]);
+    }
+    return text;
+}
+
+}  // namespace
+
+class Loader {
+public:
+    Loader(std::string_view text, std::string_view file_name) : text_(text), file_(file_name) {}
+    Result<Routes> load();
+
+private:
+    /// What a list's templates may refer to, as far as it has been read.
+    struct Place {
+        Scope scope;
+        bool has_answer = false;          ///< an `ask` or `hand` came before
+        bool answer_is_clients = false;   ///< an `ask` came before
+        ActionList* list = nullptr;       ///< collects what templates look up
+    };
+
+    void problem(std::string_view at, std::string_view pointer, std::string_view what);
+    void problem(const Node& node, std::string_view what) { problem(node.value, node.pointer, what); }
+    void warn(const Node& node, std::string_view what);
+    [[nodiscard]] std::size_t line_of(std::string_view at) const;
+    [[nodiscard]] std::string place_of(std::string_view at, std::string_view pointer) const;
+    bool expect(const Node& node, Kind kind, std::string_view remedy);
+    std::vector<Member> members(const Node& object, std::span<const std::string_view> known);
+    void syntax();
+
+    void top(const Node& node);
+    void nsp(const std::string& name, const Node& node);
+    void refuse(const Node& node, std::vector<Refuse>& out);
+    void events(const Node& node, NamespaceRoutes& out);
+    void event_list(const Node& node, ActionList& out);
+    void list(const Node& node, Scope scope, ActionList& out);
+    std::optional<Action> action(const Node& node, Place& place);
+
+    std::optional<decltype(Action::verb)> verb(const Verb& verb, const Node& node, const std::vector<Member>& all,
+                                               Place& place);
+    void emit(const std::vector<Member>& all, Place& place, Emit& out);
+    void to(const Node& node, Place& place, Emit& out);
+    void wait(const std::vector<Member>& all, Place& place, Args& args, Milliseconds& timeout, Otherwise& otherwise);
+    void check_rights(const Node& node, const Action& action);
+
+    Template event_name(const Node& node, Place& place);
+    Rooms rooms(const Node& node, Place& place);
+    Args args(const Node& node, Place& place);
+    std::vector<Condition> conditions(const Node& node, Place& place);
+    std::optional<Condition> condition(const Node& node, Place& place, bool may_negate);
+    std::vector<Rule> allow(const Node& node, bool has_rooms, bool is_join);
+    std::optional<Rule> rule(const Node& node, bool has_rooms, bool is_join);
+    Milliseconds duration(const Node& node, Milliseconds fallback);
+    bool flag(const Node& node);
+    std::string about(const Node& node);
+
+    /// Reports what is wrong with a template, and notes what it looks up.
+    Template checked(const Node& node, Result<Template> compiled, Place& place);
+    Template value_template(const Node& node, Place& place) {
+        return checked(node, compile_value(node.value), place);
+    }
+    Template text_template(const Node& node, Place& place) { return checked(node, compile_text(node.text()), place); }
+
+    std::string_view text_;
+    std::string_view file_;
+    std::vector<Problem> problems_;
+    std::vector<std::string> warnings_;
+    Routes routes_;
+};
+
+std::size_t Loader::line_of(std::string_view at) const {
+    const auto begin = text_.begin();
+    const auto offset = at.data() - text_.data();
+    return 1 + static_cast<std::size_t>(std::count(begin, begin + offset, '\n'));
+}
+
+std::string Loader::place_of(std::string_view at, std::string_view pointer) const {
+    std::string place{file_};
+    place += ':';
+    place += std::to_string(line_of(at));
+    place += ": ";
+    place += pointer.empty() ? "/" : pointer;
+    place += ": ";
+    return place;
+}
+
+void Loader::problem(std::string_view at, std::string_view pointer, std::string_view what) {
+    problems_.push_back({line_of(at), place_of(at, pointer) + std::string{what}});
+}
+
+void Loader::warn(const Node& node, std::string_view what) {
+    warnings_.push_back(place_of(node.value, node.pointer) + std::string{what});
+}
+
+bool Loader::expect(const Node& node, Kind kind, std::string_view remedy) {
+    if (node.is(kind)) return true;
+    problem(node, remedy);
+    return false;
+}
+
+std::vector<Member> Loader::members(const Node& object, std::span<const std::string_view> known) {
+    std::vector<Member> all;
+    for (json::Walker walker{object.value}; walker.next();) {
+        std::string name = json::decode_string(walker.key());
+        Node node = object.child(name, walker.value());
+        if (std::ranges::find(all, name, &Member::name) != all.end()) {
+            problem(walker.key(), node.pointer, "is there twice; keep one");
+        } else if (!known.empty() && std::ranges::find(known, name) == known.end()) {
+            problem(walker.key(), node.pointer,
+                    "is not a word of the routes file" + did_you_mean(name, known) + "; here may be " + one_of(known));
+        } else {
+            all.push_back({std::move(name), std::move(node)});
+        }
+    }
+    return all;
+}
+
+/// Says where the text stops being JSON.
+void Loader::syntax() {
+    json_error_t error;
+    json_t* const parsed = json_loadb(text_.data(), text_.size(), JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    std::size_t line = 1;
+    std::string what = "nests too deeply; no more than " + std::to_string(json::max_depth) + " levels";
+    if (parsed == nullptr) {
+        line = error.line > 0 ? static_cast<std::size_t>(error.line) : 1;
+        what = "is not JSON: " + std::string{static_cast<const char*>(error.text)};
+        if (error.column > 0) what += " (column " + std::to_string(error.column) + ")";
+    }
+    json_decref(parsed);
+    problems_.push_back({line, std::string{file_} + ":" + std::to_string(line) + ": /: " + what});
+}
+
+Result<Routes> Loader::load() {
+    if (text_.size() > max_file_bytes) {
+        problems_.push_back({1, std::string{file_} + ":1: /: is larger than " +
+                                    std::to_string(max_file_bytes >> 20U) + " MiB; write less"});
+    } else if (!base::is_utf8(text_) || !json::is_valid(text_)) {
+        syntax();
+    } else {
+        const std::size_t begin = text_.find_first_not_of(" \t\r\n");
+        const auto end = json::value_end(text_, begin);
+        top({text_.substr(begin, *end - begin), ""});
+    }
+    if (!problems_.empty()) {
+        std::ranges::stable_sort(problems_, {}, &Problem::line);
+        std::string what;
+        for (const Problem& found : problems_) {
+            if (!what.empty()) what += '\n';
+            what += found.text;
+        }
+        return fail(Errc::config, std::move(what));
+    }
+    routes_.warnings_ = std::move(warnings_);
+    return std::move(routes_);
+}
+
+void Loader::top(const Node& node) {
+    constexpr std::array words = {"version"sv, "namespaces"sv, "about"sv, "$schema"sv};
+    if (!expect(node, Kind::object, R"(is not an object; begin with {"version": 1, "namespaces": {…}})")) return;
+    bool has_version = false;
+    for (const Member& member : members(node, words)) {
+        if (member.name == "version") {
+            has_version = true;
+            if (member.node.value != "1") problem(member.node, "is a version this program does not know; write 1");
+        } else if (member.name == "namespaces") {
+            if (!expect(member.node, Kind::object, R"(is not an object; write {"/": {…}})")) continue;
+            for (const Member& one : members(member.node, {})) nsp(one.name, one.node);
+        } else {
+            about(member.node);
+        }
+    }
+    if (!has_version) problem(node, R"(has no "version"; write "version": 1)");
+}
+
+void Loader::nsp(const std::string& name, const Node& node) {
+    constexpr std::array words = {"on_connect"sv, "on_disconnect"sv, "events"sv, "refuse"sv, "about"sv};
+    if (name.empty() || name.front() != '/') {
+        problem(node, "is not the name of a namespace; begin with /");
+    } else if (name.find(',') != std::string::npos) {
+        problem(node, "has a comma, which ends the name in Socket.IO's packets; leave it out");
+    } else if (name.size() > max_pattern_bytes) {
+        problem(node, "is longer than " + std::to_string(max_pattern_bytes) + " bytes; shorten the name");
+    }
+    if (!expect(node, Kind::object, R"(is not an object; write {"events": {…}})")) return;
+
+    NamespaceRoutes* out = nullptr;
+    if (name == "/") {
+        out = routes_.all_.front().get();
+    } else {
+        routes_.all_.push_back(std::make_unique<NamespaceRoutes>());
+        out = routes_.all_.back().get();
+        out->name = name;
+        out->is_pattern = name.find('*') != std::string::npos;
+        if (out->is_pattern) {
+            routes_.patterns_.push_back(out);
+        } else {
+            routes_.exact_.emplace(name, out);
+        }
+    }
+    for (const Member& member : members(node, words)) {
+        if (member.name == "on_connect") {
+            list(member.node, Scope::connect, out->on_connect);
+        } else if (member.name == "on_disconnect") {
+            list(member.node, Scope::disconnect, out->on_disconnect);
+        } else if (member.name == "events") {
+            events(member.node, *out);
+        } else if (member.name == "refuse") {
+            refuse(member.node, out->refuse);
+        } else {
+            out->about = about(member.node);
+        }
+    }
+    out->index();
+}
+
+void Loader::refuse(const Node& node, std::vector<Refuse>& out) {
+    constexpr std::array words = {"message"sv, "data"sv, "when"sv, "about"sv};
+    if (node.is(Kind::array)) {
+        for (const Node& element : node.elements()) {
+            if (expect(element, Kind::object, R"(is not an object; write {"message": "…"})")) refuse(element, out);
+        }
+        return;
+    }
+    if (!expect(node, Kind::object, R"(is not an object; write {"message": "…"})")) return;
+    Place place{.scope = Scope::refuse};
+    Refuse result;
+    bool has_message = false;
+    for (const Member& member : members(node, words)) {
+        if (member.name == "message") {
+            has_message = true;
+            if (expect(member.node, Kind::string, "is not a string; write what the client is to be told")) {
+                result.message = value_template(member.node, place);
+            }
+        } else if (member.name == "data") {
+            result.data = value_template(member.node, place);
+            result.has_data = true;
+        } else if (member.name == "when") {
+            result.when = conditions(member.node, place);
+        } else {
+            about(member.node);
+        }
+    }
+    if (!has_message) problem(node, R"(has no "message"; write what the client is to be told)");
+    out.push_back(std::move(result));
+}
+
+void Loader::events(const Node& node, NamespaceRoutes& out) {
+    if (!expect(node, Kind::object, R"(is not an object; write {"EVENT": [actions]})")) return;
+    for (Member& member : members(node, {})) {
+        if (proto::is_reserved_event(member.name)) {
+            problem(member.node, "is a name no client can send; on_connect and on_disconnect are beside \"events\"");
+        }
+        out.events.push_back({std::move(member.name), {}});
+        event_list(member.node, out.events.back().list);
+    }
+}
+
+void Loader::event_list(const Node& node, ActionList& out) {
+    constexpr std::array words = {"do"sv, "allow"sv, "about"sv};
+    if (!node.is(Kind::object)) return list(node, Scope::event, out);
+    bool has_do = false;
+    bool may_be_action = false;
+    for (json::Walker walker{node.value}; walker.next();) {
+        const std::string name = json::decode_string(walker.key());
+        may_be_action = may_be_action || std::ranges::find(verbs, name, &Verb::word) != verbs.end();
+    }
+    if (may_be_action) return problem(node, "is one action; write a list of actions: [{…}]");
+    for (const Member& member : members(node, words)) {
+        if (member.name == "do") {
+            has_do = true;
+            list(member.node, Scope::event, out);
+        } else if (member.name == "allow") {
+            out.allow = allow(member.node, false, false);
+        } else {
+            out.about = about(member.node);
+        }
+    }
+    if (!has_do) problem(node, R"(has no "do"; write "do": [actions])");
+}
+
+void Loader::list(const Node& node, Scope scope, ActionList& out) {
+    if (!expect(node, Kind::array, "is not a list of actions; write [{…}, {…}]")) return;
+    const std::vector<Node> all = node.elements();
+    if (all.size() > max_actions) {
+        return problem(node, "has more than " + std::to_string(max_actions) + " actions; hand the event to a program");
+    }
+    Place place{.scope = scope, .list = &out};
+    for (const Node& element : all) {
+        if (auto read = action(element, place)) out.actions.push_back(std::move(*read));
+    }
+}
+
+std::optional<Action> Loader::action(const Node& node, Place& place) {
+    if (!expect(node, Kind::object, R"(is not an action; write {"emit": …} or another verb)")) return std::nullopt;
+
+    std::vector<std::string_view> verb_words;
+    std::vector<std::string_view> all_words;
+    for (const Verb& one : verbs) verb_words.push_back(one.word);
+    all_words = verb_words;
+    for (const Verb& one : verbs) {
+        for (const std::string_view option : one.options) {
+            if (std::ranges::find(all_words, option) == all_words.end()) all_words.push_back(option);
+        }
+    }
+    all_words.insert(all_words.end(), common_options.begin(), common_options.end());
+
+    const Verb* found = nullptr;
+    for (json::Walker walker{node.value}; walker.next();) {
+        const std::string name = json::decode_string(walker.key());
+        const auto as_verb = std::ranges::find(verbs, name, &Verb::word);
+        if (as_verb == verbs.end()) continue;
+        if (found != nullptr && found->word != name) {
+            problem(walker.key(), node.pointer + "/" + name,
+                    "is a second verb; write an action of its own for each of " + in_quotes(found->word) + " and " +
+                        in_quotes(name));
+            return std::nullopt;
+        }
+        found = &*as_verb;
+    }
+    if (found == nullptr) {
+        std::string hint;
+        for (json::Walker walker{node.value}; walker.next() && hint.empty();) {
+            const std::string name = json::decode_string(walker.key());
+            if (std::ranges::find(all_words, name) == all_words.end()) hint = did_you_mean(name, verb_words);
+        }
+        problem(node, "has no verb" + hint + "; write one of " + one_of(verb_words));
+        return std::nullopt;
+    }
+
+    std::vector<std::string_view> words{found->word};
+    words.insert(words.end(), found->options.begin(), found->options.end());
+    words.insert(words.end(), common_options.begin(), common_options.end());
+    const std::vector<Member> all = members(node, words);
+
+    Action result;
+    Node operand;
+    for (const Member& member : all) {
+        if (member.name == found->word) {
+            operand = member.node;
+        } else if (member.name == "when") {
+            result.when = conditions(member.node, place);
+        } else if (member.name == "after") {
+            result.after = duration(member.node, {});
+        } else if (member.name == "about") {
+            result.about = about(member.node);
+        }
+    }
+    auto made = verb(*found, operand, all, place);
+    if (!made) return std::nullopt;
+    result.verb = std::move(*made);
+    const auto rights = std::ranges::find(all, "allow"sv, &Member::name);
+    if (rights != all.end()) {
+        const auto* const emit = std::get_if<Emit>(&result.verb);
+        result.allow = allow(rights->node, emit == nullptr || !emit->rooms.empty(), emit == nullptr);
+    }
+    check_rights(operand, result);
+    return result;
+}
+
+std::optional<decltype(Action::verb)> Loader::verb(const Verb& found, const Node& node, const std::vector<Member>& all,
+                                                   Place& place) {
+    const std::string_view word = found.word;
+    if (place.scope == Scope::disconnect && word != "emit") {
+        problem(node, "has no sense when the socket is gone; on_disconnect can only emit");
+        return std::nullopt;
+    }
+    if (place.scope == Scope::connect && (word == "ack" || word == "deny")) {
+        problem(node, word == "ack" ? "has nothing to acknowledge in on_connect; emit instead"
+                                    : R"(cannot be in on_connect; write "refuse" beside it)");
+        return std::nullopt;
+    }
+    if (word == "join") return Join{rooms(node, place)};
+    if (word == "leave") return Leave{rooms(node, place)};
+    if (word == "emit") {
+        Emit result;
+        result.event = event_name(node, place);
+        emit(all, place, result);
+        return result;
+    }
+    if (word == "ask") {
+        Ask result;
+        result.event = event_name(node, place);
+        wait(all, place, result.args, result.timeout, result.otherwise);
+        place.has_answer = true;
+        place.answer_is_clients = true;
+        return result;
+    }
+    if (word == "ack") return Ack{args(node, place)};
+    if (word == "hand") {
+        Hand result;
+        if (node.value == "true" && place.scope == Scope::event) {
+            result.handler = checked(node, compile_text("{event.name}"), place);
+        } else if (!node.is(Kind::string) || node.value.size() == 2) {
+            problem(node, place.scope == Scope::event
+                              ? "is not a handler; write true for the event's own name, or a name"
+                              : "is not a handler; write the name that the handler waits with");
+        } else {
+            result.handler = text_template(node, place);
+        }
+        if (place.scope == Scope::event) result.args.kind = Args::Kind::pass_through;
+        wait(all, place, result.args, result.timeout, result.otherwise);
+        place.has_answer = true;
+        return result;
+    }
+    if (word == "deny") {
+        Deny result;
+        if (expect(node, Kind::string, "is not a string; write the reason")) result.reason = value_template(node, place);
+        return result;
+    }
+    constexpr std::array ends = {"namespace"sv, "client"sv, "transport"sv};
+    Disconnect result;
+    const std::string what = node.is(Kind::string) ? node.text() : std::string{};
+    const auto at = std::ranges::find(ends, what);
+    if (at == ends.end()) {
+        problem(node, "is not what can be disconnected" + did_you_mean(what, ends) + "; write " + one_of(ends));
+    } else {
+        constexpr std::array values = {Disconnect::What::nsp, Disconnect::What::client, Disconnect::What::transport};
+        result.what = values[static_cast<std::size_t>(at - ends.begin())];
+    }
+    return result;
+}
+
+void Loader::emit(const std::vector<Member>& all, Place& place, Emit& out) {
+    if (place.scope == Scope::disconnect) out.to = Audience::others;
+    for (const Member& member : all) {
+        if (member.name == "args") {
+            out.args = args(member.node, place);
+        } else if (member.name == "to") {
+            to(member.node, place, out);
+        } else if (member.name == "except") {
+            out.except = rooms(member.node, place);
+        } else if (member.name == "volatile") {
+            out.is_volatile = flag(member.node);
+        } else if (member.name == "local") {
+            out.is_local = flag(member.node);
+        }
+    }
+}
+
+void Loader::to(const Node& node, Place& place, Emit& out) {
+    constexpr std::array words = {"self"sv, "others"sv, "all"sv};
+    constexpr std::array values = {Audience::self, Audience::others, Audience::all};
+    constexpr std::array keys = {"room"sv, "others_in"sv};
+    constexpr std::string_view remedy = R"(write "self", "others", "all", {"room": "…"} or {"others_in": "…"})";
+    if (node.is(Kind::string)) {
+        const std::string word = node.text();
+        const auto at = std::ranges::find(words, word);
+        if (at == words.end()) {
+            return problem(node, "is not an audience" + did_you_mean(word, words) + "; " + std::string{remedy});
+        }
+        out.to = values[static_cast<std::size_t>(at - words.begin())];
+        if (out.to == Audience::self && place.scope == Scope::disconnect) {
+            problem(node, R"(is gone when on_disconnect runs; write "others", "all" or {"room": "…"})");
+        }
+        return;
+    }
+    if (!node.is(Kind::object)) return problem(node, "is not an audience; " + std::string{remedy});
+    const std::size_t before = problems_.size();
+    const std::vector<Member> all = members(node, keys);
+    if (problems_.size() != before) return;
+    if (all.size() != 1) {
+        return problem(node, "names " + std::string{all.empty() ? "no" : "more than one"} + " audience; " +
+                                 std::string{remedy});
+    }
+    out.to = all[0].name == "room" ? Audience::rooms : Audience::others_in;
+    out.rooms = rooms(all[0].node, place);
+}
+
+void Loader::wait(const std::vector<Member>& all, Place& place, Args& out, Milliseconds& timeout,
+                  Otherwise& otherwise) {
+    constexpr std::array words = {"stop"sv, "continue"sv};
+    for (const Member& member : all) {
+        if (member.name == "args") {
+            out = args(member.node, place);
+        } else if (member.name == "timeout") {
+            timeout = duration(member.node, default_timeout);
+            if (timeout.count() == 0) problem(member.node, R"(leaves no time to answer; write "10s")");
+        } else if (member.name == "otherwise") {
+            const std::string word = member.node.is(Kind::string) ? member.node.text() : std::string{};
+            if (std::ranges::find(words, word) == words.end()) {
+                problem(member.node, "is unknown" + did_you_mean(word, words) +
+                                         R"(; write "stop" (the list ends) or "continue" (without an answer))");
+            }
+            otherwise = word == "continue" ? Otherwise::go_on : Otherwise::stop;
+        }
+    }
+}
+
+/// A room that a client chooses needs a rule that says who may.
+void Loader::check_rights(const Node& node, const Action& action) {
+    const auto* const join = std::get_if<Join>(&action.verb);
+    const auto* const emit = std::get_if<Emit>(&action.verb);
+    if (join == nullptr && emit == nullptr) return;
+    const Rooms& named = join != nullptr ? join->rooms : emit->rooms;
+    const bool chosen = std::ranges::any_of(named.names, [](const Template& name) { return name.is_from_client(); });
+    if (!chosen) return;
+    if (!action.allow) {
+        return problem(node, "lets clients choose a room, and no rule allows it; write \"allow\": " +
+                                 std::string{join != nullptr ? allow_forms : emit_allow_forms});
+    }
+    const bool is_bare = std::ranges::any_of(named.names, [](const Template& name) {
+        return name.is_from_client() &&
+               std::ranges::all_of(name.pieces, [](const Template::Piece& piece) { return piece.before.empty(); }) &&
+               name.tail.empty();
+    });
+    const bool is_bounded = std::ranges::any_of(*action.allow, [](const Rule& rule) {
+        return rule.kind == Rule::Kind::rooms || rule.kind == Rule::Kind::member;
+    });
+    if (is_bare && !is_bounded) {
+        warn(node, "lets clients choose any room, also those named by other users' ids; give the name a fixed part, "
+                   R"(or add {"rooms": […]} to "allow")");
+    }
+}
+
+Template Loader::event_name(const Node& node, Place& place) {
+    if (!expect(node, Kind::string, "is not a string; write the name of the event to emit")) return {};
+    Template result = value_template(node, place);
+    if (result.is_constant() && !result.tail.empty() && proto::is_reserved_event(json::decode_string(result.tail))) {
+        problem(node, "is a reserved name, which clients take for something else; use another");
+    }
+    return result;
+}
+
+Rooms Loader::rooms(const Node& node, Place& place) {
+    Rooms result;
+    const std::vector<Node> all = node.is(Kind::array) ? node.elements() : std::vector<Node>{node};
+    if (all.empty()) problem(node, "names no room; write at least one");
+    for (const Node& element : all) {
+        if (!expect(element, Kind::string, R"(is not a room; write its name, or a list of names)")) continue;
+        if (element.value.size() == 2) {
+            problem(element, "is an empty name; write one");
+            continue;
+        }
+        result.names.push_back(text_template(element, place));
+        const Template& name = result.names.back();
+        if (name.is_constant() && name.tail.size() > max_room_bytes) {
+            problem(element, "is longer than " + std::to_string(max_room_bytes) + " bytes; shorten it");
+        }
+    }
+    if (std::ranges::all_of(result.names, &Template::is_constant)) {
+        for (const Template& name : result.names) result.constants.push_back(name.tail);
+    }
+    return result;
+}
+
+Args Loader::args(const Node& node, Place& place) {
+    Args result;
+    if (node.is(Kind::array)) {
+        result.kind = Args::Kind::array;
+        result.value = value_template(node, place);
+        return result;
+    }
+    if (node.is(Kind::string)) {
+        const std::size_t before = problems_.size();
+        const Template whole = text_template(node, place);
+        if (problems_.size() != before) return result;
+        const Root root = whole.is_reference() ? whole.pieces[0].reference.root : Root::event_arg;
+        if (root == Root::event_args) result.kind = Args::Kind::pass_through;
+        if (root == Root::answer_args) result.kind = Args::Kind::pass_through_answer;
+        if (result.kind != Args::Kind::none) return result;
+    }
+    problem(node, R"(is not a list of arguments; write [ … ], or "{event.args}" for all arguments as they came)");
+    return result;
+}
+
+std::vector<Condition> Loader::conditions(const Node& node, Place& place) {
+    std::vector<Condition> result;
+    const std::vector<Node> all = node.is(Kind::array) ? node.elements() : std::vector<Node>{node};
+    if (all.empty()) problem(node, "states no condition; write one, or leave it out");
+    for (const Node& element : all) {
+        if (auto read = condition(element, place, true)) result.push_back(std::move(*read));
+    }
+    return result;
+}
+
+std::optional<Condition> Loader::condition(const Node& node, Place& place, bool may_negate) {
+    constexpr std::array words = {"exists"sv, "equals"sv, "is"sv, "not"sv};
+    constexpr std::string_view remedy =
+        R"(write {"exists": "{event.0}"}, {"equals": ["{event.0}", "x"]}, {"is": ["{event.0}", "string"]} or {"not": {…}})";
+    if (!expect(node, Kind::object, "is not a condition; " + std::string{remedy})) return std::nullopt;
+    const std::size_t before = problems_.size();
+    const std::vector<Member> all = members(node, words);
+    if (problems_.size() != before) return std::nullopt;
+    if (all.size() != 1) {
+        problem(node, all.empty() ? "is empty; " + std::string{remedy}
+                                  : "states several conditions at once; write a list of them: [{…}, {…}]");
+        return std::nullopt;
+    }
+    const auto& [word, operand] = all[0];
+    if (word == "not") {
+        if (!may_negate) {
+            problem(operand, "is a double negation; leave both out");
+            return std::nullopt;
+        }
+        auto inner = condition(operand, place, false);
+        if (inner) inner->negated = true;
+        return inner;
+    }
+    if (word == "exists") {
+        if (!expect(operand, Kind::string, R"(is not a template; write "{event.0}")")) return std::nullopt;
+        Condition result{.kind = Condition::Kind::exists, .left = {}, .right = {}, .type = {}};
+        result.left = checked(operand, compile_reference(operand.text()), place);
+        return result;
+    }
+    const std::vector<Node> pair = operand.is(Kind::array) ? operand.elements() : std::vector<Node>{};
+    if (pair.size() != 2) {
+        problem(operand, word == "is" ? R"(needs a template and a type; write ["{event.0}", "string"])"
+                                      : R"(needs two values; write ["{event.0}", "x"])");
+        return std::nullopt;
+    }
+    if (word == "equals") {
+        Condition result{.kind = Condition::Kind::equals, .left = {}, .right = {}, .type = {}};
+        result.left = value_template(pair[0], place);
+        result.right = value_template(pair[1], place);
+        return result;
+    }
+    Condition result{.kind = Condition::Kind::is, .left = {}, .right = {}, .type = {}};
+    if (expect(pair[0], Kind::string, R"(is not a template; write "{event.0}")")) {
+        result.left = checked(pair[0], compile_reference(pair[0].text()), place);
+    }
+    result.type = pair[1].is(Kind::string) ? pair[1].text() : std::string{};
+    if (std::ranges::find(types, result.type) == types.end()) {
+        problem(pair[1], "is not a type" + did_you_mean(result.type, types) + "; write " + one_of(types));
+    }
+    return result;
+}
+
+std::vector<Rule> Loader::allow(const Node& node, bool has_rooms, bool is_join) {
+    std::vector<Rule> result;
+    const std::vector<Node> all = node.is(Kind::array) ? node.elements() : std::vector<Node>{node};
+    if (all.empty()) problem(node, R"(states no rule; write "anyone" if anyone may)");
+    for (const Node& element : all) {
+        if (auto read = rule(element, has_rooms, is_join)) result.push_back(std::move(*read));
+    }
+    return result;
+}
+
+std::optional<Rule> Loader::rule(const Node& node, bool has_rooms, bool is_join) {
+    constexpr std::array words = {"anyone"sv, "user"sv, "member"sv};
+    constexpr std::array values = {Rule::Kind::anyone, Rule::Kind::user, Rule::Kind::member};
+    constexpr std::array keys = {"rooms"sv};
+    if (node.is(Kind::string)) {
+        const std::string word = node.text();
+        const auto at = std::ranges::find(words, word);
+        if (at == words.end()) {
+            problem(node, "is not a rule" + did_you_mean(word, words) + "; write " +
+                              (!has_rooms ? R"("anyone" or "user")"
+                                          : std::string{is_join ? allow_forms : emit_allow_forms}));
+            return std::nullopt;
+        }
+        const Rule::Kind kind = values[static_cast<std::size_t>(at - words.begin())];
+        if (kind == Rule::Kind::member && is_join) {
+            problem(node, "asks for those who are in the room already; write " + std::string{allow_forms});
+        } else if (kind == Rule::Kind::member && !has_rooms) {
+            problem(node, "needs a room; write it beside an \"emit\" to a room");
+        }
+        return Rule{kind, {}};
+    }
+    if (!expect(node, Kind::object,
+                "is not a rule; write " + std::string{is_join ? allow_forms : emit_allow_forms})) {
+        return std::nullopt;
+    }
+    if (!has_rooms) {
+        problem(node, R"(needs a room; write it beside a "join", or an "emit" to a room)");
+        return std::nullopt;
+    }
+    const std::size_t before = problems_.size();
+    const std::vector<Member> all = members(node, keys);
+    if (problems_.size() != before) return std::nullopt;
+    Rule result{Rule::Kind::rooms, {}};
+    const std::vector<Node> patterns =
+        all.size() == 1 && all[0].node.is(Kind::array) ? all[0].node.elements() : std::vector<Node>{};
+    if (patterns.empty()) {
+        problem(node, R"(names no rooms; write {"rooms": ["course_*"]})");
+        return std::nullopt;
+    }
+    for (const Node& pattern : patterns) {
+        if (!expect(pattern, Kind::string, R"(is not a pattern; write "course_*")")) continue;
+        result.patterns.push_back(pattern.text());
+        if (result.patterns.back().find_first_of("{}") != std::string::npos) {
+            problem(pattern, "has braces; patterns are fixed, only * stands for anything");
+        }
+    }
+    return result;
+}
+
+Milliseconds Loader::duration(const Node& node, Milliseconds fallback) {
+    const std::string text = node.is(Kind::string) ? node.text() : std::string{};
+    const std::size_t unit = std::min(text.find_first_not_of("0123456789"), text.size());
+    const std::string_view word = std::string_view{text}.substr(unit);
+    const std::uint64_t factor = word == "ms" ? 1 : word == "s" ? 1000 : word == "m" ? 60'000 : 0;
+    const auto count = base::parse_decimal(std::string_view{text}.substr(0, unit), 1'000'000'000);
+    if (!count || factor == 0) {
+        problem(node, R"(is not a time; write "500ms", "10s" or "1m")");
+        return fallback;
+    }
+    if (*count * factor > static_cast<std::uint64_t>(max_delay.count())) {
+        problem(node, R"(is longer than a minute; write "60s" or less)");
+        return fallback;
+    }
+    return Milliseconds{static_cast<std::int64_t>(*count * factor)};
+}
+
+bool Loader::flag(const Node& node) {
+    return expect(node, Kind::boolean, "is not true or false; write one of them") && node.value == "true";
+}
+
+std::string Loader::about(const Node& node) {
+    if (!expect(node, Kind::string, "is not a string; write a sentence for readers")) return {};
+    return node.text();
+}
+
+Template Loader::checked(const Node& node, Result<Template> compiled, Place& place) {
+    if (!compiled) {
+        problem(node, compiled.error().what);
+        return {};
+    }
+    const auto note = [](std::vector<std::string>& names, const std::string& name) {
+        if (std::ranges::find(names, name) == names.end()) names.push_back(name);
+    };
+    for (Template::Piece& piece : compiled->pieces) {
+        Reference& reference = piece.reference;
+        switch (reference.root) {
+            case Root::event_arg:
+            case Root::event_args:
+            case Root::event_name:
+                if (place.scope != Scope::event) {
+                    problem(node, reference.text + " has no event to look at here; events are under \"events\"");
+                }
+                break;
+            case Root::answer_arg:
+            case Root::answer_args:
+                reference.is_trusted = !place.answer_is_clients;
+                if (!place.has_answer) {
+                    problem(node, reference.text + R"( has no answer to look at; put an "ask" or "hand" before it)");
+                }
+                break;
+            case Root::disconnect_reason:
+                if (place.scope != Scope::disconnect) {
+                    problem(node, reference.text + " is known only in on_disconnect");
+                }
+                break;
+            case Root::handshake_query:
+                if (place.list != nullptr) note(place.list->queries, reference.name);
+                break;
+            case Root::handshake_header:
+                if (place.list != nullptr) note(place.list->headers, reference.name);
+                break;
+            default: break;
+        }
+    }
+    return std::move(*compiled);
+}
+
+Result<Routes> parse_routes(std::string_view text, std::string_view file_name) {
+    return Loader{text, file_name}.load();
+}
+
+}  // namespace sio::routes

@@ -1,0 +1,470 @@
+#include "routes/run.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "base/json.h"
+#include "proto/sio_packet.h"
+
+namespace sio::routes {
+namespace {
+
+using Lookups = std::vector<std::pair<std::string, std::optional<std::string>>>;
+
+/// What a list that stops tells.
+struct Stop {
+    std::string_view code;
+    std::string reason;
+};
+
+/// The inside of a JSON array's text.
+std::string_view inside(std::string_view array) noexcept {
+    return array.size() < 2 ? std::string_view{} : array.substr(1, array.size() - 2);
+}
+
+std::optional<std::string> find_in(const Lookups& lookups, std::string_view name) {
+    const auto found = std::ranges::find(lookups, name, &Lookups::value_type::first);
+    return found == lookups.end() ? std::nullopt : found->second;
+}
+
+std::string seconds(Milliseconds time) {
+    const auto ms = time.count();
+    return ms % 1000 == 0 ? std::to_string(ms / 1000) + " s" : std::to_string(ms) + " ms";
+}
+
+/// The output of a `hand`, kept until the list ends.
+struct Output {
+    std::string args;
+    std::vector<std::string> attachments;
+};
+
+}  // namespace
+
+/// Everything a list needs after a wait, copied.
+struct Run::Waiting {
+    std::shared_ptr<const Routes> routes;
+    const ActionList* list = nullptr;
+    std::size_t next = 0;  ///< the action that waits
+    bool acked = false;
+    std::optional<Output> output;
+
+    std::string event, args, socket_id, nsp, transport, user_id, user, auth, address, reason, answer;
+    std::vector<std::string> attachments, answer_attachments;
+    bool wants_ack = false;
+    bool recovered = false;
+    bool answered = false;
+    Lookups queries, headers;
+
+    /// The context that these copies make up.
+    [[nodiscard]] Context context() const {
+        Context c;
+        c.event = event;
+        c.args = args;
+        c.attachments = attachments;
+        c.wants_ack = wants_ack;
+        c.socket_id = socket_id;
+        c.nsp = nsp;
+        c.transport = transport;
+        c.recovered = recovered;
+        c.user_id = user_id;
+        c.user = user;
+        c.auth = auth;
+        c.address = address;
+        c.reason = reason;
+        c.answered = answered;
+        c.answer = answer;
+        c.answer_attachments = answer_attachments;
+        return c;
+    }
+};
+
+namespace {
+
+/// The handshake as it was copied for the wait, the rooms as they are.
+class KeptFacts final : public Facts {
+public:
+    KeptFacts(const Lookups& queries, const Lookups& headers, const Host& host)
+        : queries_(queries), headers_(headers), host_(host) {}
+    std::optional<std::string> query(std::string_view name) const override { return find_in(queries_, name); }
+    std::optional<std::string> header(std::string_view name) const override { return find_in(headers_, name); }
+    std::string rooms() const override { return host_.rooms(); }
+    bool is_in(std::string_view room) const override { return host_.is_in(room); }
+
+private:
+    const Lookups& queries_;
+    const Lookups& headers_;
+    const Host& host_;
+};
+
+}  // namespace
+
+/// A list that runs, for as long as it does not wait.
+struct Run::State {
+    const std::shared_ptr<const Routes>& routes;
+    const ActionList& list;
+    Context context;
+    Host& host;
+    std::size_t next = 0;
+    bool has_waited = false;  ///< the `after` of the next action is over
+    bool is_suspended = false;
+    bool acked = false;
+    std::optional<Output> output = {};
+
+    // Storage that actions share.
+    Rendered event_buffer = {};
+    Rendered args_buffer = {};
+    std::vector<std::string> attachments_buffer = {};
+    std::vector<std::string> rooms_buffer = {};
+    std::vector<std::string> except_buffer = {};
+    std::string text_buffer = {};
+
+    void go();
+    void stop(std::string_view verb, const Stop& reason);
+    std::optional<Stop> step(const Action& action);
+    std::unique_ptr<Run> suspend();
+
+    Result<std::span<const std::string>> names(const Rooms& rooms, std::vector<std::string>& buffer);
+    Result<Message> message(const Template& event, const Args& args);
+    Result<void> fill(const Args& args, Message& message);
+    std::optional<Stop> forbidden(const std::vector<Rule>& rules, std::span<const std::string> rooms);
+
+    std::optional<Stop> run(const Action& action, const Join& join);
+    std::optional<Stop> run(const Action& action, const Leave& leave);
+    std::optional<Stop> run(const Action& action, const Emit& emit);
+    std::optional<Stop> run(const Action& action, const Ask& ask);
+    std::optional<Stop> run(const Action& action, const Ack& ack);
+    std::optional<Stop> run(const Action& action, const Hand& hand);
+    std::optional<Stop> run(const Action& action, const Deny& deny);
+    std::optional<Stop> run(const Action& action, const Disconnect& disconnect);
+};
+
+namespace {
+
+Stop denied(const Error& error) {
+    return {error.code == Errc::unavailable ? "unavailable" : "denied", error.what};
+}
+
+}  // namespace
+
+void Run::State::go() {
+    if (next == 0 && !has_waited) {
+        if (auto no = forbidden(list.allow, {})) return stop("event", *no);
+    }
+    while (next < list.actions.size()) {
+        const Action& action = list.actions[next];
+        if (!has_waited && !action.when.empty()) {
+            const auto wanted = hold(action.when, context);
+            if (!wanted) return stop(verb_of(action), denied(wanted.error()));
+            if (!*wanted) {
+                ++next;
+                continue;
+            }
+        }
+        if (!has_waited && action.after.count() > 0) {
+            host.schedule(action.after, suspend());
+            return;
+        }
+        if (const auto failed = step(action)) return stop(verb_of(action), *failed);
+        if (is_suspended) return;
+        has_waited = false;
+        ++next;
+    }
+    if (output && context.wants_ack && !acked) host.ack(output->args, output->attachments);
+}
+
+void Run::State::stop(std::string_view verb, const Stop& reason) {
+    host.stopped(verb, reason.code, reason.reason);
+    if (!context.wants_ack || acked) return;
+    std::string answer = "{\"error\":";
+    json::append_string(answer, reason.code);
+    answer += ",\"reason\":";
+    json::append_string(answer, reason.reason);
+    answer += '}';
+    acked = true;
+    host.ack(answer, {});
+}
+
+std::optional<Stop> Run::State::step(const Action& action) {
+    return std::visit([&](const auto& verb) { return run(action, verb); }, action.verb);
+}
+
+std::unique_ptr<Run> Run::State::suspend() {
+    auto waiting = std::make_unique<Waiting>();
+    waiting->routes = routes;
+    waiting->list = &list;
+    waiting->next = next;
+    waiting->acked = acked;
+    waiting->output = output;
+    waiting->event = context.event;
+    waiting->args = context.args;
+    waiting->socket_id = context.socket_id;
+    waiting->nsp = context.nsp;
+    waiting->transport = context.transport;
+    waiting->user_id = context.user_id;
+    waiting->user = context.user;
+    waiting->auth = context.auth;
+    waiting->address = context.address;
+    waiting->reason = context.reason;
+    waiting->answer = context.answer;
+    waiting->attachments.assign(context.attachments.begin(), context.attachments.end());
+    waiting->answer_attachments.assign(context.answer_attachments.begin(), context.answer_attachments.end());
+    waiting->wants_ack = context.wants_ack;
+    waiting->recovered = context.recovered;
+    waiting->answered = context.answered;
+    for (const std::string& name : list.queries) waiting->queries.emplace_back(name, context.facts->query(name));
+    for (const std::string& name : list.headers) waiting->headers.emplace_back(name, context.facts->header(name));
+    is_suspended = true;
+    return std::unique_ptr<Run>{new Run{std::move(waiting)}};
+}
+
+Result<std::span<const std::string>> Run::State::names(const Rooms& rooms, std::vector<std::string>& buffer) {
+    if (!rooms.constants.empty() || rooms.names.empty()) return std::span<const std::string>{rooms.constants};
+    buffer.clear();
+    for (const Template& name : rooms.names) {
+        if (name.is_reference() && name.pieces[0].reference.root == Root::socket_rooms) {
+            const std::string all = context.facts->rooms();
+            for (json::Walker walker{all}; walker.next();) buffer.push_back(json::decode_string(walker.value()));
+            continue;
+        }
+        if (auto done = render_text(name, context, text_buffer); !done) {
+            return tl::unexpected<Error>(std::move(done.error()));
+        }
+        if (text_buffer.size() > max_room_bytes) return fail(Errc::denied, "the name of the room is too long");
+        buffer.push_back(text_buffer);
+    }
+    return std::span<const std::string>{buffer};
+}
+
+Result<Message> Run::State::message(const Template& event, const Args& args) {
+    Message result;
+    if (event.is_constant()) {
+        result.event = event.tail;
+    } else {
+        event_buffer.clear();
+        if (auto done = render(event, context, event_buffer); !done) return tl::unexpected<Error>(done.error());
+        const json::Kind kind = json::kind_of(event_buffer.json);
+        if (kind != json::Kind::string && kind != json::Kind::number) {
+            return fail(Errc::denied, event.pieces[0].reference.text + " is no name for an event");
+        }
+        if (proto::is_reserved_event(json::decode_string(event_buffer.json))) {
+            return fail(Errc::denied, event_buffer.json + " is a reserved name");
+        }
+        result.event = event_buffer.json;
+    }
+    if (auto done = fill(args, result); !done) return tl::unexpected<Error>(std::move(done.error()));
+    return result;
+}
+
+Result<void> Run::State::fill(const Args& args, Message& message) {
+    switch (args.kind) {
+        case Args::Kind::none: return {};
+        case Args::Kind::pass_through:
+            message.args = context.args;
+            message.attachments = context.attachments;
+            return {};
+        case Args::Kind::pass_through_answer:
+            message.args = context.answer;
+            message.attachments = context.answer_attachments;
+            return {};
+        case Args::Kind::array: break;
+    }
+    if (args.value.is_constant()) {
+        message.args = inside(args.value.tail);
+        return {};
+    }
+    args_buffer.clear();
+    if (auto done = render(args.value, context, args_buffer); !done) return done;
+    message.args = inside(args_buffer.json);
+    attachments_buffer.clear();
+    for (const std::string* attachment : args_buffer.attachments) attachments_buffer.push_back(*attachment);
+    message.attachments = attachments_buffer;
+    return {};
+}
+
+std::optional<Stop> Run::State::forbidden(const std::vector<Rule>& rules, std::span<const std::string> rooms) {
+    for (const Rule& rule : rules) {
+        switch (rule.kind) {
+            case Rule::Kind::anyone: break;
+            case Rule::Kind::user:
+                if (context.user_id.empty()) return Stop{"denied", "only for users who are logged in"};
+                break;
+            case Rule::Kind::member:
+                for (const std::string& room : rooms) {
+                    if (!host.is_in(room)) return Stop{"denied", "not in the room " + json::quote(room)};
+                }
+                break;
+            case Rule::Kind::rooms:
+                for (const std::string& room : rooms) {
+                    if (std::ranges::none_of(rule.patterns, [&](const std::string& p) { return matches(p, room); })) {
+                        return Stop{"denied", "no rule allows the room " + json::quote(room)};
+                    }
+                }
+                break;
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<Stop> Run::State::run(const Action& action, const Join& join) {
+    const auto rooms = names(join.rooms, rooms_buffer);
+    if (!rooms) return denied(rooms.error());
+    if (action.allow) {
+        if (auto no = forbidden(*action.allow, *rooms)) return no;
+    }
+    for (const std::string& room : *rooms) {
+        if (const auto joined = host.join(room); !joined) return denied(joined.error());
+    }
+    return std::nullopt;
+}
+
+std::optional<Stop> Run::State::run(const Action&, const Leave& leave) {
+    const auto rooms = names(leave.rooms, rooms_buffer);
+    if (!rooms) return denied(rooms.error());
+    for (const std::string& room : *rooms) host.leave(room);
+    return std::nullopt;
+}
+
+std::optional<Stop> Run::State::run(const Action& action, const Emit& emit) {
+    Target target{.audience = emit.to, .is_volatile = emit.is_volatile, .is_local = emit.is_local};
+    if (!emit.rooms.empty()) {
+        const auto rooms = names(emit.rooms, rooms_buffer);
+        if (!rooms) return denied(rooms.error());
+        target.rooms = *rooms;
+    }
+    if (!emit.except.empty()) {
+        const auto except = names(emit.except, except_buffer);
+        if (!except) return denied(except.error());
+        target.except = *except;
+    }
+    if (action.allow) {
+        if (auto no = forbidden(*action.allow, target.rooms)) return no;
+    }
+    const auto built = message(emit.event, emit.args);
+    if (!built) return denied(built.error());
+    const bool is_for_rooms = emit.to == Audience::rooms || emit.to == Audience::others_in;
+    if (is_for_rooms && target.rooms.empty()) return std::nullopt;  // {socket.rooms} of a socket in none
+    host.emit(*built, target);
+    return std::nullopt;
+}
+
+std::optional<Stop> Run::State::run(const Action&, const Ask& ask) {
+    const auto built = message(ask.event, ask.args);
+    if (!built) return denied(built.error());
+    host.ask(*built, ask.timeout, suspend());
+    return std::nullopt;
+}
+
+std::optional<Stop> Run::State::run(const Action&, const Ack& ack) {
+    if (acked || !context.wants_ack) return std::nullopt;
+    Message answer;
+    if (auto done = fill(ack.args, answer); !done) return denied(done.error());
+    acked = true;
+    host.ack(answer.args, answer.attachments);
+    return std::nullopt;
+}
+
+std::optional<Stop> Run::State::run(const Action&, const Hand& hand) {
+    std::string handler;
+    if (auto done = render_text(hand.handler, context, handler); !done) return denied(done.error());
+    Message message;
+    message.event = context.event.empty() ? std::string_view{"\"connect\""} : context.event;
+    if (auto done = fill(hand.args, message); !done) return denied(done.error());
+    host.hand(handler, message, hand.timeout, suspend());
+    return std::nullopt;
+}
+
+std::optional<Stop> Run::State::run(const Action&, const Deny& deny) {
+    Rendered reason;
+    if (auto done = render(deny.reason, context, reason); !done) return denied(done.error());
+    const bool is_string = json::kind_of(reason.json) == json::Kind::string;
+    return Stop{"denied", is_string ? json::decode_string(reason.json) : std::move(reason.json)};
+}
+
+std::optional<Stop> Run::State::run(const Action&, const Disconnect& disconnect) {
+    host.disconnect(disconnect.what);
+    return std::nullopt;
+}
+
+Run::Run(std::unique_ptr<Waiting> waiting) : waiting_(std::move(waiting)) {}
+
+Run::~Run() = default;
+
+std::string_view Run::socket_id() const noexcept { return waiting_->socket_id; }
+
+std::string_view Run::nsp() const noexcept { return waiting_->nsp; }
+
+std::size_t Run::bytes_held() const noexcept {
+    const Waiting& w = *waiting_;
+    std::size_t bytes = sizeof w;
+    for (const std::string* text : {&w.event, &w.args, &w.socket_id, &w.nsp, &w.transport, &w.user_id, &w.user, &w.auth,
+                                    &w.address, &w.reason, &w.answer}) {
+        bytes += text->size();
+    }
+    for (const auto* attachments : {&w.attachments, &w.answer_attachments}) {
+        for (const std::string& attachment : *attachments) bytes += attachment.size();
+    }
+    for (const auto* lookups : {&w.queries, &w.headers}) {
+        for (const auto& [name, value] : *lookups) bytes += name.size() + (value ? value->size() : 0);
+    }
+    if (w.output) {
+        bytes += w.output->args.size();
+        for (const std::string& attachment : w.output->attachments) bytes += attachment.size();
+    }
+    return bytes;
+}
+
+void Run::start(const std::shared_ptr<const Routes>& routes, const ActionList& list, const Context& context,
+                Host& host) {
+    if (list.empty()) return;
+    State state{.routes = routes, .list = list, .context = context, .host = host};
+    state.context.facts = &host;
+    state.go();
+}
+
+void Run::resume(std::unique_ptr<Run> run, Host& host, std::int64_t now_ms, const Answer& answer) {
+    Waiting& waiting = *run->waiting_;
+    const KeptFacts facts{waiting.queries, waiting.headers, host};
+    State state{.routes = waiting.routes,
+                .list = *waiting.list,
+                .context = waiting.context(),
+                .host = host,
+                .next = waiting.next,
+                .acked = waiting.acked,
+                .output = std::move(waiting.output)};
+    state.context.now_ms = now_ms;
+    state.context.facts = &facts;
+
+    const Action& action = state.list.actions[state.next];
+    const Ask* const ask = std::get_if<Ask>(&action.verb);
+    const Hand* const hand = std::get_if<Hand>(&action.verb);
+    if (answer.outcome == Answer::Outcome::elapsed || (ask == nullptr && hand == nullptr)) {
+        state.has_waited = true;
+        return state.go();
+    }
+    if (answer.outcome == Answer::Outcome::answered) {
+        state.context.answered = true;
+        state.context.answer = answer.args;
+        state.context.answer_attachments = answer.attachments;
+        if (hand != nullptr) {
+            state.output = Output{std::string{answer.args}, {answer.attachments.begin(), answer.attachments.end()}};
+        }
+    } else {
+        state.context.answered = false;
+        state.context.answer = {};
+        state.context.answer_attachments = {};
+        if ((ask != nullptr ? ask->otherwise : hand->otherwise) == Otherwise::stop) {
+            Stop why{"unavailable", ask != nullptr ? "the client is gone" : "no handler is waiting"};
+            if (answer.outcome == Answer::Outcome::timed_out) {
+                why = {"timeout", "no answer within " + seconds(ask != nullptr ? ask->timeout : hand->timeout)};
+            } else if (answer.outcome == Answer::Outcome::failed) {
+                why = {"failed", answer.reason.empty() ? "the handler failed" : std::string{answer.reason}};
+            }
+            return state.stop(verb_of(action), why);
+        }
+    }
+    ++state.next;
+    state.go();
+}
+
+}  // namespace sio::routes
