@@ -219,6 +219,9 @@ bool Connection::parse_one() {
     exchange->reply.keep_alive = head.keep_alive;
     exchange->reply.head_only = head.method == "HEAD";
     exchange->body_left = head.content_length;
+    const std::string_view agent = head.header("user-agent").value_or("");
+    exchange->reply.old_explorer =
+        agent.find(";MSIE") != std::string_view::npos || agent.find("Trident/") != std::string_view::npos;
     if (head.chunked || head.content_length > 0) {
         engine.loop().timers().arm(*this, engine.loop().now() + engine.options().body_timeout);
     } else {
@@ -243,8 +246,7 @@ bool Connection::take_body() {
         if (state == proto::ChunkedDecoder::State::more) return false;
         if (state == proto::ChunkedDecoder::State::error) {
             if (x.chunks.too_large()) {
-                close_after_reply = true;
-                reply(413, {}, {});
+                refuse_body();
             } else {
                 refuse(400, "the chunked body is malformed");
             }
@@ -252,8 +254,7 @@ bool Connection::take_body() {
         }
     } else {
         if (x.body_left > limit) {
-            close_after_reply = true;
-            reply(413, {}, {});
+            refuse_body();
             return false;
         }
         const std::size_t take = std::min<std::size_t>(in_.size(), x.body_left);
@@ -264,6 +265,14 @@ bool Connection::take_body() {
     }
     engine.finish_request(*this);
     return mode == Mode::http && !holds_poll;
+}
+
+// A body above max-payload is dropped; the session it was for goes on.
+void Connection::refuse_body() {
+    engine.abandon_post(*this);
+    ++engine.stats_.requests_refused;
+    close_after_reply = true;
+    reply(413, {}, {});
 }
 
 void Connection::refuse(int status, std::string_view reason) {
@@ -294,6 +303,7 @@ void Connection::reply(int status, std::string_view content_type, std::string_vi
         text += std::to_string(body.size());
         text += "\r\n";
     }
+    if (context.old_explorer && status == 200) text += "X-XSS-Protection: 0\r\n";
     text += more_headers;
     append_date(text, engine.loop().wall_clock());
     text += keep ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n";

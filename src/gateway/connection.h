@@ -22,6 +22,7 @@ struct ReplyContext {
     std::string_view encoding;  ///< chosen of Accept-Encoding: gzip, deflate or identity
     bool keep_alive = true;
     bool head_only = false;  ///< the request was HEAD
+    bool old_explorer = false;  ///< an Internet Explorer, which gets X-XSS-Protection: 0
 };
 
 /// A request that is being received or answered.
@@ -98,6 +99,7 @@ private:
     void consume_websocket(std::span<char> bytes);
     void request_done();
     void refuse(int status, std::string_view reason);
+    void refuse_body();
     void arm_for_request();
     void flush_out();
 

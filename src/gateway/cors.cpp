@@ -37,6 +37,7 @@ Result<Cors> Cors::create(CorsOptions options) {
         }
     }
     cors.enabled_ = !options.origins.empty();
+    cors.single_ = options.origins.size() == 1 && cors.exact_.size() == 1;
     cors.options_ = std::move(options);
     return cors;
 }
@@ -55,7 +56,11 @@ void Cors::append_origin(std::string& out, std::optional<std::string_view> origi
     if (any_) {
         append_header(out, "Access-Control-Allow-Origin", "*");
     } else {
-        if (origin && matches(*origin)) append_header(out, "Access-Control-Allow-Origin", *origin);
+        if (single_) {
+            append_header(out, "Access-Control-Allow-Origin", exact_.front());
+        } else if (origin && matches(*origin)) {
+            append_header(out, "Access-Control-Allow-Origin", *origin);
+        }
         vary = "Origin";
     }
     if (!more_vary.empty()) {

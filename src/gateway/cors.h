@@ -46,6 +46,7 @@ private:
     std::vector<std::regex> expressions_;
     std::vector<std::string> exact_;
     bool enabled_ = false;
+    bool single_ = false;  // one origin, which is always named, as Node does with a string
     bool any_ = false;
     bool mirror_ = false;
 };

@@ -166,6 +166,7 @@ private:
     // What Connection asks (engine_http.cpp).
     void route(Connection& connection);
     void finish_request(Connection& connection);
+    void abandon_post(Connection& connection);
     void connection_ended(Connection& connection);
     void on_socket_text(Connection& connection, std::string_view text);
     void on_socket_binary(Connection& connection, std::string_view bytes);

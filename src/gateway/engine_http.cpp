@@ -238,6 +238,13 @@ void Engine::begin_post(Connection& connection, Session& session) {
     session.post = &connection;
 }
 
+void Engine::abandon_post(Connection& connection) {
+    const std::uint32_t generation = std::exchange(connection.generation, 0);
+    if (generation == 0 || generations_[connection.slot] != generation) return;
+    Session* session = sessions_[connection.slot].get();
+    if (session != nullptr && session->post == &connection) session->post = nullptr;
+}
+
 void Engine::finish_post(Connection& connection, Session& session) {
     const Slot slot = session.slot;
     const std::uint32_t generation = std::exchange(connection.generation, 0);

@@ -463,7 +463,7 @@ bool Hub::client_wants_offset(const Session& session) const {
 
 void Hub::on_open(Slot slot) {
     if (slot >= clients_.size()) clients_.resize(slot + 1);
-    clients_[slot] = std::make_unique<Client>(*this, slot, options_.max_payload);
+    clients_[slot] = std::make_unique<Client>(*this, slot, options_.max_payload * (1 + proto::max_attachments));
     engine_->loop().timers().arm(*clients_[slot], engine_->loop().now() + options_.connect_timeout);
     engine_->outbox().set_wants_offset(slot, client_wants_offset(*engine_->session(slot)));
 }
@@ -588,6 +588,7 @@ std::optional<SavedSocket> Hub::recover(Namespace& nsp, std::string_view auth, s
     if (!saved) return std::nullopt;
     // Without an offset it has received nothing, and stands where it was when it connected.
     const auto offset = text_member("offset");
+    if (!offset && json::member(auth, "offset")) return std::nullopt;
     const auto from = nsp.log.parse_offset(offset ? *offset : std::string_view(*pid).substr(id_length + 1));
     if (!from || !nsp.log.covers(*from) || saved->user != user) return std::nullopt;
     position = *from;

@@ -248,6 +248,7 @@ void RouteRunner::run(Socket& socket, const routes::ActionList& list, routes::Co
     const std::string address = session != nullptr ? session->address.to_string() : std::string();
     context.address = address;
     context.now_ms = hub_->engine().loop().wall_clock();
+    context.wants_ack = ack.has_value();
     SocketHost host(*this, *socket.nsp, socket.id, &socket, ack);
     routes::Run::start(routes_, list, context, host);
 }

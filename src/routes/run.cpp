@@ -119,9 +119,14 @@ struct Run::State {
     std::vector<std::string> except_buffer = {};
     std::string text_buffer = {};
 
+    // After a disconnect, which may end what the caller's views point into.
+    std::unique_ptr<Waiting> kept = {};
+    std::optional<KeptFacts> kept_facts = {};
+
     void go();
     void stop(std::string_view verb, const Stop& reason);
     std::optional<Stop> step(const Action& action);
+    [[nodiscard]] std::unique_ptr<Waiting> copy() const;
     std::unique_ptr<Run> suspend();
 
     Result<std::span<const std::string>> names(const Rooms& rooms, std::vector<std::string>& buffer);
@@ -189,7 +194,7 @@ std::optional<Stop> Run::State::step(const Action& action) {
     return std::visit([&](const auto& verb) { return run(action, verb); }, action.verb);
 }
 
-std::unique_ptr<Run> Run::State::suspend() {
+std::unique_ptr<Run::Waiting> Run::State::copy() const {
     auto waiting = std::make_unique<Waiting>();
     waiting->routes = routes;
     waiting->list = &list;
@@ -214,8 +219,12 @@ std::unique_ptr<Run> Run::State::suspend() {
     waiting->answered = context.answered;
     for (const std::string& name : list.queries) waiting->queries.emplace_back(name, context.facts->query(name));
     for (const std::string& name : list.headers) waiting->headers.emplace_back(name, context.facts->header(name));
+    return waiting;
+}
+
+std::unique_ptr<Run> Run::State::suspend() {
     is_suspended = true;
-    return std::unique_ptr<Run>{new Run{std::move(waiting)}};
+    return std::unique_ptr<Run>{new Run{copy()}};
 }
 
 Result<std::span<const std::string>> Run::State::names(const Rooms& rooms, std::vector<std::string>& buffer) {
@@ -382,6 +391,13 @@ std::optional<Stop> Run::State::run(const Action&, const Deny& deny) {
 }
 
 std::optional<Stop> Run::State::run(const Action&, const Disconnect& disconnect) {
+    if (next + 1 < list.actions.size() && !kept) {
+        kept = copy();
+        const std::int64_t now_ms = context.now_ms;
+        context = kept->context();
+        context.now_ms = now_ms;
+        context.facts = &kept_facts.emplace(kept->queries, kept->headers, host);
+    }
     host.disconnect(disconnect.what);
     return std::nullopt;
 }

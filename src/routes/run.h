@@ -69,6 +69,8 @@ public:
                       std::unique_ptr<Run> rest) = 0;
 
     virtual void schedule(Milliseconds delay, std::unique_ptr<Run> rest) = 0;
+
+    /// May end what the context's views point into: the list goes on with copies.
     virtual void disconnect(Disconnect::What what) = 0;
 
     /// A list that ended early, for the log and the counters. `code` is "denied", "unavailable", "timeout" or

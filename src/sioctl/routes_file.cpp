@@ -16,13 +16,11 @@ namespace sio::sioctl {
 namespace {
 
 Outcome<std::string> read_file(const std::string& path) {
+    errno = 0;
     std::ifstream file(path, std::ios::binary);
     std::ostringstream text;
-    errno = 0;
-    if (!file || !(text << file.rdbuf())) {
-        const std::string reason = errno != 0 ? std::strerror(errno) : "it is empty";
-        return give_up(exit_code::config, "cannot read " + path + ": " + reason);
-    }
+    text << file.rdbuf();  // fails for an empty file, too: the parser says so
+    if (errno != 0) return give_up(exit_code::config, "cannot read " + path + ": " + std::strerror(errno));
     return text.str();
 }
 

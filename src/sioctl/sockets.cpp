@@ -1,4 +1,6 @@
 // rooms, sockets, join, leave, disconnect: who is there, and moving them about.
+#include <chrono>
+
 #include "base/json.h"
 #include "sioctl/answer.h"
 
@@ -26,6 +28,14 @@ int report_reached(const Invocation& invocation, std::string_view answer) {
     }
     if (const int code = silent_nodes(answer); code != exit_code::ok) return code;
     return reached > 0 ? exit_code::ok : exit_code::no;
+}
+
+/// Milliseconds since a moment, given as milliseconds since 1970; 0 when the clocks disagree.
+std::uint64_t time_since(std::uint64_t moment_ms) {
+    const auto now =
+        std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch());
+    const auto now_ms = static_cast<std::uint64_t>(now.count());
+    return now_ms > moment_ms ? now_ms - moment_ms : 0;
 }
 
 /// A request that changes something for the sockets selected. Everybody must be said, not left out.
@@ -91,7 +101,7 @@ int run_sockets(const Invocation& invocation) {
             }
             table.add({cell(raw_member(row, "sid")), cell(raw_member(row, "nsp")), cell(raw_member(row, "user")),
                        cell(raw_member(row, "transport")), cell(raw_member(row, "address")),
-                       shown_time(count_member(row, "connected_ms")) +
+                       shown_time(time_since(count_member(row, "connected_ms"))) +
                            (raw_member(row, "recovered") == "true" ? ", recovered" : ""),
                        rooms.empty() ? "-" : rooms});
         }

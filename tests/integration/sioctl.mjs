@@ -7,7 +7,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { io } from 'socket.io-client';
-import { Checks, onReference, root, runCommand, same, sioctlBinary, startServer, truth, until, within } from './lib/harness.mjs';
+import { Checks, onReference, runCommand, same, sioctlBinary, startServer, truth, until, within } from './lib/harness.mjs';
 import { FakeGateway } from '../support/fake_gateway.mjs';
 
 const checks = new Checks('sioctl');
@@ -237,7 +237,7 @@ async function asking() {
       'NAMESPACE  ROOM      SOCKETS\n/          course_7  12\n/chat      ä?[31m    1\n');
   });
   const sockets = [{ sid: 'abc', nsp: '/', user: null, transport: 'websocket', address: '127.0.0.1', rooms: ['abc', 'r', 's'],
-    connected_ms: 4000, recovered: true }];
+    connected_ms: Date.now() - 4100, recovered: true }];
   await withFake('sockets: by name, as lines or columns', { answers: { sockets: { sockets } } }, async (exit, fake) => {
     same(lines((await exit(0, ['sockets', 'alice', '--except', 'bob'])).out), sockets);
     same([fake.requests[0].to, fake.requests[0].except], [['alice'], ['bob']]);
@@ -471,16 +471,21 @@ async function connecting(server) {
 async function routesFile() {
   const good = join(folder, 'good.json');
   const bad = join(folder, 'bad.json');
-  writeFileSync(good, readFileSync(join(root, 'tests/integration/routes.json')));
-  writeFileSync(bad, '{\n  "namespaces": {\n    "/": { "on": { "x": [ { "fly": true } ] } }\n  }\n}\n');
-  await checks.step('78: a routes file that is wrong or absent, with the place', async () => {
-    truth(/:3\b/.test((await exits(78, ['routes', 'check', bad])).err), 'line');
-    await exits(78, ['routes', 'check', join(folder, 'absent.json')]);
+  writeFileSync(good, '{"version":1,"namespaces":{"/":{"events":{"echo":[{"ack":"{event.args}"}]}}}}');
+  writeFileSync(bad, '{"version": 1,\n  "namespaces": {\n    "/": { "events": { "x": [ { "fly": true } ] } }\n  }\n}\n');
+  await checks.step('78: a routes file that is wrong or absent, with the place, a line each', async () => {
+    const { err } = await exits(78, ['routes', 'check', bad]);
+    truth(err.includes(`${bad}:3: /namespaces/~1/events/x`), err);
+    truth((await exits(78, ['routes', 'check', join(folder, 'absent.json')])).err.includes('No such file'), 'reason');
     await exits(78, ['routes', 'explain', bad, 'x']);
+    writeFileSync(bad, '');
+    await exits(78, ['routes', 'check', bad]);
   });
   await checks.step('routes check and explain', async () => {
-    await exits(0, ['routes', 'check', good]);
-    truth((await exits(0, ['routes', 'explain', good, 'echo', '1', '--user', 'alice'])).out.includes('ack'), 'what happens');
+    same((await exits(0, ['routes', 'check', good, '-o', 'table'])).out, `${good}: 1 namespaces, 1 events, no mistakes\n`);
+    same(lines((await exits(0, ['routes', 'explain', good, 'echo', '1', '--user', 'alice'])).out)[0].verb, 'ack');
+    await exits(1, ['routes', 'explain', good, 'unheard-of']);
+    await exits(65, ['routes', 'explain', good, 'echo', 'oops']);
   });
 }
 
@@ -576,10 +581,8 @@ await asking();
 await listening();
 await handling();
 await completing();
+await routesFile();
 const server = await startServer();
 await connecting(server);
-if (!onReference) {
-  await routesFile();
-  await withGateway(server);
-}
+if (!onReference) await withGateway(server);
 await checks.end(server);
