@@ -39,6 +39,7 @@ struct Config {
     // Listening
     std::vector<std::string> hosts{"0.0.0.0", "::"};
     std::uint16_t port = 3001;         ///< 0: any free one
+    bool share_port = false;           ///< several gateways of one user may listen on the same port
     std::string path = "/socket.io/";  ///< begins and ends with a slash
     bool trust_proxy = false;          ///< the last address of X-Forwarded-For is the client's
 

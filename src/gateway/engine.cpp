@@ -391,31 +391,37 @@ void Engine::close(Slot slot, CloseReason reason, Ending ending, std::uint16_t c
             case Ending::noop: socket->close_websocket(rest, proto::ws_close::none, {}); break;
         }
     } else if (gone->poll != nullptr) {
-        std::string last;  // one answer's worth of what waits; the rest dies with the session
-        if (ending == Ending::as_node && outbox_.take_payload(slot, max_packets_per_poll - 1, last) > 0) {
-            last += proto::EioPayload::separator;
-        }
-        if (ending == Ending::come_back) {
-            Connection* poll = std::exchange(gone->poll, nullptr);
+        Connection* poll = gone->poll;
+        if (ending == Ending::come_back || ending == Ending::cut) {
+            gone->poll = nullptr;
             outbox_.set_poll_waiting(slot, false);
-            poll->close_after_reply = true;
             poll->generation = 0;
-            poll->reply(503, {}, {});
-        } else if (ending == Ending::cut) {
-            Connection* poll = std::exchange(gone->poll, nullptr);
-            poll->generation = 0;
-            poll->destroy();
+            if (ending == Ending::cut) {
+                poll->destroy();
+            } else {
+                poll->close_after_reply = true;
+                poll->reply(503, {}, {});
+            }
+        } else if (std::string last; ending == Ending::as_node &&
+                                     outbox_.take_payload(slot, max_packets_per_poll, last) > 0) {
+            // What was sent before the end goes first, the end with the next poll: in one answer JavaScript's client
+            // sees the end before it looks at the rest.
+            answer_poll(*gone, std::move(last));
+            held = true;
         } else {
-            answer_poll(*gone, ending == Ending::noop ? "6" : last + "1");
+            answer_poll(*gone, ending == Ending::noop ? "6" : "1");
         }
     } else if (ending == Ending::as_node &&
                (reason == CloseReason::forced_close || reason == CloseReason::forced_server_close)) {
-        // Nobody waits to be told: the next poll is, if it comes soon.
-        held = true;
-        by_sid_.emplace(gone->sid, slot);
-        loop_.timers().arm(*gone, loop_.now() + held_close_time);
+        held = true;  // nobody waits to be told
     }
-    if (!held) release(slot);
+    if (!held) {
+        release(slot);
+        return;
+    }
+    // The next poll is told, if it comes soon.
+    by_sid_.emplace(gone->sid, slot);
+    loop_.timers().arm(*gone, loop_.now() + held_close_time);
 }
 
 void Engine::release(Slot slot) {

@@ -162,9 +162,10 @@ void Engine::poll(Connection& connection, Session& session) {
     Exchange& x = *connection.exchange;
     if (session.closing) {
         std::string last;
-        const std::size_t waiting = outbox_.take_payload(session.slot, max_packets_per_poll - 1, last);
-        last += waiting > 0 ? "\x1e" "1" : "6\x1e" "1";
-        release(session.slot);
+        if (outbox_.take_payload(session.slot, max_packets_per_poll, last) == 0) {
+            last = "6\x1e" "1";
+            release(session.slot);
+        }
         connection.reply(200, "text/plain; charset=UTF-8", last, no_store);
         return;
     }

@@ -96,7 +96,7 @@ Result<void> Gateway::start() {
     }
     port_ = config_.port;
     for (const std::string& host : config_.hosts) {
-        auto fd = net::listen_tcp(host, port_);
+        auto fd = net::listen_tcp(host, port_, config_.share_port);
         if (!fd) return tl::unexpected(fd.error());
         if (port_ == 0) port_ = net::local_port(fd->get());
         if (auto listening = engine_.listen(fd->release()); !listening) return listening;
@@ -149,6 +149,11 @@ void Gateway::begin_drain() {
     log::info("gateway", "draining",
               {{"sessions", engine_.session_count()}, {"deadline_ms", config_.drain_deadline.count()}});
     engine_.refuse_new_sessions();
+    // At the configured rate, or evenly over four fifths of the time.
+    drain_per_tick_ = config_.drain_rate > 0
+                          ? static_cast<double>(config_.drain_rate) * drain_tick / 1000.0
+                          : static_cast<double>(engine_.session_count()) * drain_tick /
+                                std::max(1.0, 0.8 * static_cast<double>(config_.drain_deadline.count()));
     drain_timer_ = std::make_unique<DrainTimer>(*this);
     loop_.timers().arm(*drain_timer_, loop_.now());
 }
@@ -165,11 +170,10 @@ void Gateway::drain_step() {
         loop_.stop();
         return;
     }
-    // Evenly over four fifths of the time that is left, or at the configured rate.
-    const double ticks = std::max(1.0, static_cast<double>(drain_until_ - now) * 0.8 / drain_tick);
-    const double step = config_.drain_rate > 0 ? static_cast<double>(config_.drain_rate) * drain_tick / 1000.0
-                                               : static_cast<double>(sessions) / ticks;
-    hub_.drain(static_cast<std::size_t>(std::ceil(std::max(1.0, step))));
+    drain_due_ += drain_per_tick_;
+    const double whole = std::floor(drain_due_);
+    drain_due_ -= whole;
+    if (whole > 0) hub_.drain(static_cast<std::size_t>(whole));
     loop_.timers().arm(*drain_timer_, now + drain_tick);
 }
 

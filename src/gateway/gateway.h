@@ -61,6 +61,8 @@ private:
     Millis started_ = 0;
     Millis routes_loaded_ = 0;
     Millis drain_until_ = 0;
+    double drain_per_tick_ = 0;  ///< sessions to end each tick
+    double drain_due_ = 0;
     std::uint16_t port_ = 0;
     bool draining_ = false;
 };

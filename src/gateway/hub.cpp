@@ -32,7 +32,18 @@ struct Hub::Client final : base::Timer {
     proto::SioDecoder decoder;
     std::vector<std::unique_ptr<Socket>> sockets;
 
+    /// Namespaces whose CONNECT was refused, or that the server has left: what was on its way to them is dropped
+    /// instead of ending the connection. The last few are remembered.
+    std::vector<std::string> left;
+
+    void leave(std::string_view nsp) {
+        std::erase(left, nsp);
+        if (left.size() == max_left) left.erase(left.begin());
+        left.emplace_back(nsp);
+    }
+
 private:
+    static constexpr std::size_t max_left = 8;
     void expire(Millis) override {
         hub.engine_->close(slot, CloseReason::forced_server_close, Ending::as_node);
     }
@@ -422,6 +433,7 @@ void Hub::disconnect(Socket& socket, bool close_connection) {
         std::string text;
         proto::append_sio_header(text, SioType::disconnect, 0, leaving.nsp->name, std::nullopt);
         engine_->outbox().push(slot, FrameRef::text("4", text));
+        clients_[slot]->leave(leaving.nsp->name);
         remove_socket(leaving, "server namespace disconnect", false);
     };
     if (!close_connection) {
@@ -455,10 +467,12 @@ bool Hub::client_wants_offset(const Session& session) const {
     if (proto::parse_http_head(session.head, head)) return false;
     if (const auto asked = proto::query_parameter(head.query, "recovery")) return *asked == "1";
     const std::string_view agent = head.header("user-agent").value_or("");
+    const std::string_view offer = head.header("sec-websocket-extensions").value_or("");
     // socket.io-client before 4.6 knows nothing of it; on polls from Node it gives itself away with b64=1.
     if (agent == "node-XMLHttpRequest") return !proto::query_parameter(head.query, "b64");
     return agent.starts_with("Mozilla/") || agent == "node" || agent.starts_with("engine.io-go/") ||
-           head.header("sec-websocket-extensions") == "permessage-deflate; client_max_window_bits";
+           offer == "permessage-deflate; client_max_window_bits" ||  // JavaScript in Node, by WebSocket alone
+           offer == "permessage-deflate; server_no_context_takeover; client_no_context_takeover";  // Go, zishang520
 }
 
 void Hub::on_open(Slot slot) {
@@ -506,6 +520,8 @@ void Hub::on_packet(Slot slot, const Result<std::optional<proto::SioPacket>>& de
         if (joined->nsp->name == packet.nsp) socket = joined.get();
     }
     if (socket == nullptr) {
+        const auto& left = clients_[slot]->left;
+        if (std::find(left.begin(), left.end(), packet.nsp) != left.end()) return;
         protocol_error(slot, "a packet for a namespace that is not joined");
         return;
     }
@@ -541,6 +557,7 @@ bool Hub::is_limited(Socket& socket) {
 
 void Hub::refuse(Slot slot, std::string_view nsp, std::string_view message, std::string_view data) {
     ++stats_.sockets_refused;
+    clients_[slot]->leave(nsp);
     std::string text;
     proto::append_sio_header(text, SioType::connect_error, 0, nsp, std::nullopt);
     text += R"({"message":)";

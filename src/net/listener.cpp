@@ -24,7 +24,7 @@ tl::unexpected<Error> system_error(const std::string& what) {
 
 }  // namespace
 
-Result<base::UniqueFd> listen_tcp(const std::string& host, std::uint16_t port) {
+Result<base::UniqueFd> listen_tcp(const std::string& host, std::uint16_t port, bool share) {
     sockaddr_in v4{};
     sockaddr_in6 v6{};
     const sockaddr* address = nullptr;
@@ -47,7 +47,7 @@ Result<base::UniqueFd> listen_tcp(const std::string& host, std::uint16_t port) {
     if (fd.get() < 0) return system_error("cannot make a socket for " + where);
     const int on = 1;
     setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    if (share) setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // accepted sockets inherit it
     if (address->sa_family == AF_INET6) setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     if (bind(fd.get(), address, size) != 0 || listen(fd.get(), backlog) != 0) {

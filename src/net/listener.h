@@ -9,11 +9,11 @@
 
 namespace sio::net {
 
-/// Listens on `host` (an IP address; no names are resolved) and `port`, non-blocking, with SO_REUSEPORT, so that
-/// several gateways of one user share a port. IPv6 sockets take IPv6 only. Accepted sockets have TCP_NODELAY.
+/// Listens on `host` (an IP address; no names are resolved) and `port`, non-blocking. With
+/// `share` several processes of one user that all ask for it may listen on the same port (SO_REUSEPORT). IPv6 sockets take IPv6 only. Accepted sockets have TCP_NODELAY.
 ///
 /// Errors: `usage` when `host` is no address; `io` with the system's reason (in use, not permitted, not available).
-Result<base::UniqueFd> listen_tcp(const std::string& host, std::uint16_t port);
+Result<base::UniqueFd> listen_tcp(const std::string& host, std::uint16_t port, bool share = false);
 
 /// Listens on a Unix socket with mode 0600, non-blocking. A missing directory is made (mode 0700). A socket file left
 /// by a process that is gone is replaced; one that somebody answers on is an error. Errors: `io`.

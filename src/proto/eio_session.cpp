@@ -100,11 +100,10 @@ EioSession::ProbeAction EioSession::on_probe_packet(const EioPacket& packet, Mil
 void EioSession::end_probe(Millis) noexcept {
     probe_ = Probe::none;
     probe_until_ = never;
-    release_at_ = never;
 }
 
 void EioSession::poll_parked(Millis now) noexcept {
-    if (probe_ == Probe::answered) release_at_ = now + poll_release;
+    release_at_ = now + (probe_ == Probe::answered ? poll_release : poll_hold);
 }
 
 }  // namespace sio::proto

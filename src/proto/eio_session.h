@@ -72,11 +72,13 @@ public:
     /// The probing WebSocket died or was rejected; polling continues.
     void end_probe(Millis now) noexcept;
 
-    /// A poll was parked while probing: it is released (Tick::release_poll) within poll_release.
+    /// A poll was parked: it is released (Tick::release_poll) within poll_release while probing, and within
+    /// poll_hold in any case, because some clients give up on a poll (Python after max(interval, timeout) + 5 s).
     void poll_parked(Millis now) noexcept;
     void poll_answered() noexcept { release_at_ = never; }
 
     static constexpr Millis poll_release = 100;  ///< how long a poll made during a probe may wait
+    static constexpr Millis poll_hold = 20'000;  ///< how long any poll may wait
 
 private:
     static constexpr Millis never = INT64_MAX;

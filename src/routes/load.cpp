@@ -154,9 +154,8 @@ private:
 
     /// Reports what is wrong with a template, and notes what it looks up.
     Template checked(const Node& node, Result<Template> compiled, Place& place);
-    Template value_template(const Node& node, Place& place) {
-        return checked(node, compile_value(node.value), place);
-    }
+    Template value_template(const Node& node, Place& place);
+    void check_parts(const Node& node, Place& place);
     Template text_template(const Node& node, Place& place) { return checked(node, compile_text(node.text()), place); }
 
     std::string_view text_;
@@ -205,7 +204,7 @@ std::vector<Member> Loader::members(const Node& object, std::span<const std::str
             problem(walker.key(), node.pointer, "is there twice; keep one");
         } else if (!known.empty() && std::ranges::find(known, name) == known.end()) {
             problem(walker.key(), node.pointer,
-                    "is not a word of the routes file" + did_you_mean(name, known) + "; here may be " + one_of(known));
+                    "is not known here" + did_you_mean(name, known) + "; write " + one_of(known));
         } else {
             all.push_back({std::move(name), std::move(node)});
         }
@@ -848,6 +847,31 @@ Template Loader::checked(const Node& node, Result<Template> compiled, Place& pla
         }
     }
     return std::move(*compiled);
+}
+
+/// Reports mistakes at the member or element that has them.
+void Loader::check_parts(const Node& node, Place& place) {
+    std::size_t index = 0;
+    for (json::Walker walker{node.value}; walker.next(); ++index) {
+        const std::string name = walker.key().empty() ? std::to_string(index) : json::decode_string(walker.key());
+        const Node part = node.child(name, walker.value());
+        if (!walker.key().empty()) {
+            const auto with_name = compile_value("{" + std::string{walker.key()} + ":0}");
+            if (!with_name) problem(walker.key(), part.pointer, with_name.error().what);
+        }
+        if (part.is(Kind::array) || part.is(Kind::object)) {
+            check_parts(part, place);  // no deeper than json::max_depth
+        } else {
+            checked(part, compile_value(part.value), place);
+        }
+    }
+}
+
+Template Loader::value_template(const Node& node, Place& place) {
+    const std::size_t before = problems_.size();
+    check_parts(node, place);
+    if (problems_.size() != before) return {};
+    return checked(node, compile_value(node.value), place);
 }
 
 Result<Routes> parse_routes(std::string_view text, std::string_view file_name) {

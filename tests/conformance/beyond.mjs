@@ -1623,8 +1623,8 @@ const upgradeText = (path, { key = wsKey, version = "13", method = "GET", extra 
         ["40/Custom,", '44/Custom,{"message":"Invalid namespace"}'],
         ["40/custom/,", '44/custom/,{"message":"Invalid namespace"}'],
         ["40/random,{}", '44/random,{"message":"Invalid namespace"}'],
-        ["40/room-x,", '44/room-x,{"message":"Invalid namespace"}'],
-        ["40/room-,", '44/room-,{"message":"Invalid namespace"}'],
+        ["40/roomx,", '44/roomx,{"message":"Invalid namespace"}'],
+        ["40/room,", '44/room,{"message":"Invalid namespace"}'],
         ["40/forbidden,", '44/forbidden,{"message":"nope","data":{"code":42}}'],
         ['40/forbidden,{"token":"x"}', '44/forbidden,{"message":"nope","data":{"code":42}}'],
     ]) {

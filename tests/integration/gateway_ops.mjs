@@ -466,7 +466,7 @@ async function limits() {
     const server = await start({ options: { '--max-payload': '10000' } });
     const { tcp } = await joinByWebSocket(server);
     same(tcp.handshake.maxPayload, 10000, 'announced');
-    const fill = (size) => `421["echo","${'x'.repeat(size - 13)}"]`;
+    const fill = (size) => `421["echo","${'x'.repeat(size - 14)}"]`;
     truth(fill(10000).length === 10000, 'size of the message');
     tcp.text(fill(10000));
     truth((await tcp.packet()).startsWith('431["xxx'), 'ack');
