@@ -366,6 +366,7 @@ void Engine::close(Slot slot, CloseReason reason, Ending ending, std::uint16_t c
     Session* gone = session(slot);
     if (gone == nullptr) return;
     gone->closing = true;
+    --session_count_;
     by_sid_.erase(gone->sid);
     ++stats_.closed[static_cast<std::size_t>(reason)];
     log::debug("gateway", "session_closed", {{"sid", gone->sid.view()}, {"reason", proto::to_string(reason)}});
@@ -433,7 +434,6 @@ void Engine::release(Slot slot) {
     by_sid_.erase(gone.sid);
     outbox_.close(slot);
     gone.disarm();
-    --session_count_;
     buried_.push_back(std::move(sessions_[slot]));  // it may be in use further up the stack; its slot rests as long
 }
 

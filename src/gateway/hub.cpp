@@ -1,5 +1,7 @@
 #include "gateway/hub.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <array>
 
@@ -18,6 +20,7 @@ constexpr std::size_t bulk_threshold = 64;   // fan-outs to more recipients are 
 constexpr std::size_t max_nsp_bytes = 256;   // of a namespace's name
 constexpr Millis purge_interval = 5'000;
 constexpr std::size_t id_length = 20;
+constexpr std::size_t trim_above = 4U << 20U;  // free bytes the allocator may keep
 
 constexpr std::uint64_t ack_key(const Namespace& nsp, std::uint64_t id) noexcept { return (nsp.serial << 40U) ^ id; }
 
@@ -150,6 +153,9 @@ void Hub::purge() {
         entry = unused ? namespaces_.erase(entry) : std::next(entry);
     }
     finished_waits_.clear();
+    buried_.clear();
+    // Memory of a burst goes back to the system; the allocator keeps what lies below living blocks otherwise.
+    if (mallinfo2().fordblks > trim_above) malloc_trim(0);
 }
 
 // --- finding --------------------------------------------------------------------------------------------------------
@@ -169,6 +175,7 @@ Namespace& Hub::make_namespace(std::string_view name, bool is_dynamic) {
 }
 
 Socket* Hub::socket_in(Slot slot, const Namespace& nsp) {
+    if (clients_[slot] == nullptr) return nullptr;
     for (const auto& socket : clients_[slot]->sockets) {
         if (socket->nsp == &nsp) return socket.get();
     }
@@ -428,6 +435,7 @@ void Hub::leave(Socket& socket, std::string_view name) {
 }
 
 void Hub::disconnect(Socket& socket, bool close_connection) {
+    if (socket.leaving) return;
     const Slot slot = socket.slot;
     const auto part = [&](Socket& leaving) {
         std::string text;
@@ -446,6 +454,7 @@ void Hub::disconnect(Socket& socket, bool close_connection) {
 }
 
 void Hub::drop_transport(Socket& socket) {
+    if (socket.leaving) return;
     engine_->close(socket.slot, CloseReason::transport_close, Ending::come_back);
 }
 
@@ -476,6 +485,7 @@ bool Hub::client_wants_offset(const Session& session) const {
 }
 
 void Hub::on_open(Slot slot) {
+    buried_.clear();  // nothing of theirs is on the stack of a handshake
     if (slot >= clients_.size()) clients_.resize(slot + 1);
     clients_[slot] = std::make_unique<Client>(*this, slot, options_.max_payload * (1 + proto::max_attachments));
     engine_->loop().timers().arm(*clients_[slot], engine_->loop().now() + options_.connect_timeout);
@@ -691,6 +701,7 @@ void Hub::connect(Slot slot, const proto::SioPacket& packet) {
 }
 
 void Hub::remove_socket(Socket& socket, std::string_view reason, bool recoverable) {
+    if (std::exchange(socket.leaving, true)) return;
     Namespace& nsp = *socket.nsp;
     const Slot slot = socket.slot;
     log::debug("gateway", "socket_disconnected", {{"sid", socket.id.view()}, {"reason", reason}});
@@ -721,7 +732,7 @@ void Hub::on_close(Slot slot, CloseReason reason) {
     const bool recoverable = reason != CloseReason::parse_error;
     while (!sockets.empty()) remove_socket(*sockets.back(), proto::to_string(reason), recoverable);
     clients_[slot]->disarm();
-    // A decoder of it may be on the stack, its views alive: it goes when the slot is opened anew.
+    buried_.push_back(std::move(clients_[slot]));  // its decoder's views may be in use further up the stack
 }
 
 }  // namespace sio::gateway

@@ -60,6 +60,7 @@ struct Socket {
     Millis window_start = 0;         ///< of the rate limit
     std::uint32_t window_events = 0;
     bool recovered = false;
+    bool leaving = false;  ///< being removed: no verb disconnects it again
     std::vector<std::uint64_t> asked;  ///< ids of acknowledgements it owes
 };
 
@@ -236,6 +237,7 @@ private:
     std::string epoch_;
     StringMap<std::unique_ptr<Namespace>> namespaces_;
     std::vector<std::unique_ptr<Client>> clients_;  // by slot
+    std::vector<std::unique_ptr<Client>> buried_;   // of sessions that closed lately
     std::unordered_map<std::uint64_t, std::unique_ptr<AckWait>> waits_;
     std::vector<std::unique_ptr<AckWait>> finished_waits_;
     std::vector<Socket*> selected_;

@@ -223,7 +223,8 @@ std::optional<HttpRefusal> parse_http_head(std::string_view head, HttpHead& out)
     };
 
     out.method = skip(in_token);
-    if (out.method.empty() || !take(" ")) return HttpRefusal{400, "invalid method"};
+    const bool upper = std::all_of(out.method.begin(), out.method.end(), [](char c) { return c < 'a' || c > 'z'; });
+    if (out.method.empty() || !upper || !take(" ")) return HttpRefusal{400, "invalid method"};
     out.target = skip(in_target);
     if (out.target.empty() || !take(" ")) return HttpRefusal{400, "invalid target"};
     if (!take("HTTP/")) return HttpRefusal{400, "invalid version"};

@@ -31,35 +31,35 @@ public:
 /// must live longer (a list that waits for an answer) is copied by Run.
 struct Context {
     // The event. All empty on connect and disconnect.
-    std::string_view event;                     ///< raw JSON token of its name: proto::event_name_token()
-    std::string_view args;                      ///< raw JSON, comma-separated: proto::event_arguments()
-    std::span<const std::string> attachments;   ///< its placeholders in `args` are canonical
-    bool wants_ack = false;                     ///< the client asked for an acknowledgement
+    std::string_view event;                    ///< raw JSON token of its name: proto::event_name_token()
+    std::string_view args;                     ///< raw JSON, comma-separated: proto::event_arguments()
+    std::span<const std::string> attachments;  ///< its placeholders in `args` are canonical
+    bool wants_ack = false;                    ///< the client asked for an acknowledgement
 
     // The socket.
     std::string_view socket_id;
     std::string_view nsp = "/";
-    std::string_view transport;                 ///< "polling" or "websocket"
+    std::string_view transport;  ///< "polling" or "websocket"
     bool recovered = false;
 
     // Who it is.
-    std::string_view user_id;                   ///< text; empty: anonymous
-    std::string_view user;                      ///< raw JSON object with all that is known of the user; may be empty
+    std::string_view user_id;  ///< text; empty: anonymous
+    std::string_view user;     ///< raw JSON object with all that is known of the user; may be empty
 
     // The handshake.
-    std::string_view auth = "{}";               ///< raw JSON object: the payload of CONNECT
+    std::string_view auth = "{}";  ///< raw JSON object: the payload of CONNECT
     std::string_view address;
 
-    std::int64_t now_ms = 0;                    ///< Unix time
+    std::int64_t now_ms = 0;  ///< Unix time
 
-    std::string_view reason;                    ///< of a disconnect, as Socket.IO names it
+    std::string_view reason;  ///< of a disconnect, as Socket.IO names it
 
     // The last answer to `ask` or `hand`; Run fills these.
     bool answered = false;
-    std::string_view answer;                    ///< raw JSON, comma-separated
+    std::string_view answer;  ///< raw JSON, comma-separated
     std::span<const std::string> answer_attachments;
 
-    const Facts* facts = nullptr;               ///< null: no query, no headers, no rooms. Run sets it to its Host.
+    const Facts* facts = nullptr;  ///< null: no query, no headers, no rooms. Run sets it to its Host.
 };
 
 }  // namespace sio::routes

@@ -218,8 +218,8 @@ Result<std::vector<Step>> explain(const Routes& routes, const Question& question
         context.args = *args;
         context.wants_ack = true;
     } else {
-        return fail(Errc::not_found, "cannot find a route for " + token + " in " + json::quote(question.nsp) +
-                                         ": the event is ignored");
+        return fail(Errc::not_found,
+                    "cannot find a route for " + token + " in " + json::quote(question.nsp) + ": the event is ignored");
     }
 
     Teller teller{question, steps};

@@ -26,12 +26,12 @@ Report check(std::string_view text, std::string_view file_name);
 /// A supposed event. All JSON is raw and must be valid.
 struct Question {
     std::string nsp = "/";
-    std::string event;                  ///< its name; "connect" and "disconnect" mean those lists
-    std::string user;                   ///< id; empty: anonymous
-    std::string args = "[]";            ///< a JSON array
-    std::string answer = "[]";          ///< what `ask` and `hand` get, a JSON array
-    std::string auth = "{}";            ///< a JSON object
-    std::vector<std::string> rooms;     ///< the socket is in these; its own id and the user's are added
+    std::string event;               ///< its name; "connect" and "disconnect" mean those lists
+    std::string user;                ///< id; empty: anonymous
+    std::string args = "[]";         ///< a JSON array
+    std::string answer = "[]";       ///< what `ask` and `hand` get, a JSON array
+    std::string auth = "{}";         ///< a JSON object
+    std::vector<std::string> rooms;  ///< the socket is in these; its own id and the user's are added
     std::int64_t now_ms = 0;
 };
 

@@ -46,7 +46,8 @@ struct Node {
 
     [[nodiscard]] std::vector<Node> elements() const {
         std::vector<Node> all;
-        for (json::Walker walker{value}; walker.next();) all.push_back(child(std::to_string(all.size()), walker.value()));
+        for (json::Walker walker{value}; walker.next();)
+            all.push_back(child(std::to_string(all.size()), walker.value()));
         return all;
     }
 };
@@ -112,9 +113,9 @@ private:
     /// What a list's templates may refer to, as far as it has been read.
     struct Place {
         Scope scope;
-        bool has_answer = false;          ///< an `ask` or `hand` came before
-        bool answer_is_clients = false;   ///< an `ask` came before
-        ActionList* list = nullptr;       ///< collects what templates look up
+        bool has_answer = false;         ///< an `ask` or `hand` came before
+        bool answer_is_clients = false;  ///< an `ask` came before
+        ActionList* list = nullptr;      ///< collects what templates look up
     };
 
     void problem(std::string_view at, std::string_view pointer, std::string_view what);
@@ -229,8 +230,8 @@ void Loader::syntax() {
 
 Result<Routes> Loader::load() {
     if (text_.size() > max_file_bytes) {
-        problems_.push_back({1, std::string{file_} + ":1: /: is larger than " +
-                                    std::to_string(max_file_bytes >> 20U) + " MiB; write less"});
+        problems_.push_back({1, std::string{file_} + ":1: /: is larger than " + std::to_string(max_file_bytes >> 20U) +
+                                    " MiB; write less"});
     } else if (!base::is_utf8(text_) || !json::is_valid(text_)) {
         syntax();
     } else {
@@ -501,7 +502,8 @@ std::optional<decltype(Action::verb)> Loader::verb(const Verb& found, const Node
     }
     if (word == "deny") {
         Deny result;
-        if (expect(node, Kind::string, "is not a string; write the reason")) result.reason = value_template(node, place);
+        if (expect(node, Kind::string, "is not a string; write the reason"))
+            result.reason = value_template(node, place);
         return result;
     }
     constexpr std::array ends = {"namespace"sv, "client"sv, "transport"sv};
@@ -556,8 +558,8 @@ void Loader::to(const Node& node, Place& place, Emit& out) {
     const std::vector<Member> all = members(node, keys);
     if (problems_.size() != before) return;
     if (all.size() != 1) {
-        return problem(node, "names " + std::string{all.empty() ? "no" : "more than one"} + " audience; " +
-                                 std::string{remedy});
+        return problem(
+            node, "names " + std::string{all.empty() ? "no" : "more than one"} + " audience; " + std::string{remedy});
     }
     out.to = all[0].name == "room" ? Audience::rooms : Audience::others_in;
     out.rooms = rooms(all[0].node, place);
@@ -604,8 +606,9 @@ void Loader::check_rights(const Node& node, const Action& action) {
         return rule.kind == Rule::Kind::rooms || rule.kind == Rule::Kind::member;
     });
     if (is_bare && !is_bounded) {
-        warn(node, "lets clients choose any room, also those named by other users' ids; give the name a fixed part, "
-                   R"(or add {"rooms": […]} to "allow")");
+        warn(node,
+             "lets clients choose any room, also those named by other users' ids; give the name a fixed part, "
+             R"(or add {"rooms": […]} to "allow")");
     }
 }
 
@@ -740,9 +743,9 @@ std::optional<Rule> Loader::rule(const Node& node, bool has_rooms, bool is_join)
         const std::string word = node.text();
         const auto at = std::ranges::find(words, word);
         if (at == words.end()) {
-            problem(node, "is not a rule" + did_you_mean(word, words) + "; write " +
-                              (!has_rooms ? R"("anyone" or "user")"
-                                          : std::string{is_join ? allow_forms : emit_allow_forms}));
+            problem(node,
+                    "is not a rule" + did_you_mean(word, words) + "; write " +
+                        (!has_rooms ? R"("anyone" or "user")" : std::string{is_join ? allow_forms : emit_allow_forms}));
             return std::nullopt;
         }
         const Rule::Kind kind = values[static_cast<std::size_t>(at - words.begin())];
@@ -753,8 +756,7 @@ std::optional<Rule> Loader::rule(const Node& node, bool has_rooms, bool is_join)
         }
         return Rule{kind, {}};
     }
-    if (!expect(node, Kind::object,
-                "is not a rule; write " + std::string{is_join ? allow_forms : emit_allow_forms})) {
+    if (!expect(node, Kind::object, "is not a rule; write " + std::string{is_join ? allow_forms : emit_allow_forms})) {
         return std::nullopt;
     }
     if (!has_rooms) {

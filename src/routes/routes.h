@@ -91,7 +91,7 @@ struct Emit {
     Template event;  ///< a value that renders to a JSON string
     Args args;
     Audience to = Audience::self;
-    Rooms rooms;     ///< for Audience::rooms and others_in
+    Rooms rooms;  ///< for Audience::rooms and others_in
     Rooms except;
     bool is_volatile = false;
     bool is_local = false;
@@ -120,10 +120,10 @@ struct Disconnect {
 
 struct Action {
     std::variant<Join, Leave, Emit, Ask, Ack, Hand, Deny, Disconnect> verb;
-    std::vector<Condition> when;         ///< all must hold, else the action is skipped
+    std::vector<Condition> when;  ///< all must hold, else the action is skipped
     std::optional<std::vector<Rule>> allow;
-    Milliseconds after{0};               ///< waited before it, and before all that follows
-    std::string about;                   ///< for readers
+    Milliseconds after{0};  ///< waited before it, and before all that follows
+    std::string about;      ///< for readers
 };
 
 /// The word of an action's verb, as the file spells it.
@@ -131,9 +131,9 @@ std::string_view verb_of(const Action& action) noexcept;
 
 struct ActionList {
     std::vector<Action> actions;
-    std::vector<Rule> allow;                                       ///< of the event as a whole; empty: anyone
-    std::vector<std::string> queries;                              ///< names of query parameters its templates use
-    std::vector<std::string> headers;                              ///< names of headers its templates use
+    std::vector<Rule> allow;           ///< of the event as a whole; empty: anyone
+    std::vector<std::string> queries;  ///< names of query parameters its templates use
+    std::vector<std::string> headers;  ///< names of headers its templates use
     std::string about;
     [[nodiscard]] bool empty() const noexcept { return actions.empty() && allow.empty(); }
 };
@@ -159,8 +159,8 @@ struct Refuse {
 
 class NamespaceRoutes {
 public:
-    std::string name;         ///< as the file spells it
-    bool is_pattern = false;  ///< has `*`: a namespace of it exists while a socket is in it
+    std::string name;            ///< as the file spells it
+    bool is_pattern = false;     ///< has `*`: a namespace of it exists while a socket is in it
     std::vector<Refuse> refuse;  ///< tried in order; the first that applies refuses
     ActionList on_connect;
     ActionList on_disconnect;

@@ -146,9 +146,7 @@ struct Run::State {
 
 namespace {
 
-Stop denied(const Error& error) {
-    return {error.code == Errc::unavailable ? "unavailable" : "denied", error.what};
-}
+Stop denied(const Error& error) { return {error.code == Errc::unavailable ? "unavailable" : "denied", error.what}; }
 
 }  // namespace
 

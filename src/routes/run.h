@@ -35,13 +35,13 @@ struct Target {
 /// How a wait ended.
 struct Answer {
     enum class Outcome {
-        elapsed,    ///< the time of schedule() is over
-        answered,   ///< `args` and `attachments` hold the answer
+        elapsed,   ///< the time of schedule() is over
+        answered,  ///< `args` and `attachments` hold the answer
         timed_out,
-        nobody,     ///< no handler is waiting, or the socket is gone
-        failed,     ///< the handler answered with an error: `reason`
+        nobody,  ///< no handler is waiting, or the socket is gone
+        failed,  ///< the handler answered with an error: `reason`
     } outcome = Outcome::elapsed;
-    std::string_view args;                     ///< raw JSON, comma-separated
+    std::string_view args;  ///< raw JSON, comma-separated
     std::span<const std::string> attachments;
     std::string_view reason;
 };
@@ -49,8 +49,8 @@ struct Answer {
 /// What a list does, done by the gateway for one socket. Run calls it; it may be made anew for each call and need not
 /// outlive it. Emits, acks and leaves to a socket that is gone are dropped in silence.
 ///
-/// A Run given to ask(), hand() or schedule() is the rest of the list: keep it and call Run::resume() later, once, never
-/// from within the call; or drop it, and the list ends there.
+/// A Run given to ask(), hand() or schedule() is the rest of the list: keep it and call Run::resume() later, once,
+/// never from within the call; or drop it, and the list ends there.
 class Host : public Facts {
 public:
     /// Errors (of any code) end the list and are told to a client that wants an acknowledgement.
@@ -81,8 +81,8 @@ public:
 /// A list of actions in progress.
 ///
 /// Actions run in order. The first that fails ends the list: if the client wants an acknowledgement and has none yet,
-/// it gets `{"error":CODE,"reason":SENTENCE}`. When a list ends well without `ack`, the output of its last `hand` is the
-/// acknowledgement; without `hand` there is none.
+/// it gets `{"error":CODE,"reason":SENTENCE}`. When a list ends well without `ack`, the output of its last `hand` is
+/// the acknowledgement; without `hand` there is none.
 ///
 /// Without `ask`, `hand` and `after` a list runs on the caller's views within start(). To wait, the list copies what it
 /// still needs and becomes an object that the host owns.

@@ -17,8 +17,7 @@ using std::string_view_literals::operator""sv;
 
 // ---- compiling ----
 
-constexpr std::array roots = {"event"sv,     "user"sv,  "socket"sv,    "answer"sv,
-                              "handshake"sv, "clock"sv, "disconnect"sv};
+constexpr std::array roots = {"event"sv, "user"sv, "socket"sv, "answer"sv, "handshake"sv, "clock"sv, "disconnect"sv};
 constexpr std::array socket_words = {"id"sv, "namespace"sv, "transport"sv, "recovered"sv, "rooms"sv};
 constexpr std::array handshake_words = {"auth"sv, "query"sv, "headers"sv, "address"sv};
 constexpr std::array clock_words = {"iso"sv, "ms"sv};
@@ -47,8 +46,8 @@ std::string list_of(std::string_view root, std::span<const std::string_view> wor
 
 tl::unexpected<Error> unknown_word(std::string_view written, std::string_view root, std::string_view word,
                                    std::span<const std::string_view> words) {
-    return fail(Errc::config, braced(written) + " is unknown" + did_you_mean(word, words) + "; write " +
-                                  list_of(root, words));
+    return fail(Errc::config,
+                braced(written) + " is unknown" + did_you_mean(word, words) + "; write " + list_of(root, words));
 }
 
 /// Compiles what stands between braces.
@@ -77,8 +76,9 @@ Result<Reference> compile_inner(std::string_view inner) {
             reference.index = static_cast<std::uint32_t>(*index);
             path_from(2);
         } else {
-            const std::string with_number =
-                word.empty() ? std::string{root} + ".0" : std::string{root} + ".0" + std::string{inner.substr(root.size())};
+            const std::string with_number = word.empty()
+                                                ? std::string{root} + ".0"
+                                                : std::string{root} + ".0" + std::string{inner.substr(root.size())};
             return fail(Errc::config, reference.text + " names no argument; arguments are numbered, write " +
                                           braced(with_number) + " for the first, {" + std::string{root} +
                                           ".args} for all");
@@ -98,9 +98,9 @@ Result<Reference> compile_inner(std::string_view inner) {
             path_from(2);
         } else if (word == "query" || word == "headers") {
             if (parts.size() < 3) {
-                return fail(Errc::config, reference.text + " is not a value; name one, as in " +
-                                              (word == "query" ? "{handshake.query.lang}"
-                                                               : "{handshake.headers.user-agent}"));
+                return fail(Errc::config,
+                            reference.text + " is not a value; name one, as in " +
+                                (word == "query" ? "{handshake.query.lang}" : "{handshake.headers.user-agent}"));
             }
             // Names of parameters may have dots themselves.
             reference.root = word == "query" ? Root::handshake_query : Root::handshake_header;
@@ -231,8 +231,7 @@ void write_iso(std::array<char, iso_length>& out, std::int64_t ms) noexcept {
     const auto rest = static_cast<unsigned>(ms % day_ms);
     const std::int64_t era = days / 146'097;
     const auto day_of_era = static_cast<unsigned>(days - era * 146'097);
-    const unsigned year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36'524 - day_of_era / 146'096) / 365;
+    const unsigned year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36'524 - day_of_era / 146'096) / 365;
     const unsigned day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     const unsigned shifted = (5 * day_of_year + 2) / 153;
     const unsigned month = shifted < 10 ? shifted + 3 : shifted - 9;
@@ -481,11 +480,8 @@ std::optional<std::string_view> look_up(const Reference& reference, const Contex
             return storage;
         }
         case Root::socket_recovered: return context.recovered ? "true"sv : "false"sv;
-        case Root::socket_rooms:
-            storage = context.facts != nullptr ? context.facts->rooms() : "[]";
-            return storage;
-        case Root::handshake_auth:
-            return context.auth.empty() ? std::nullopt : follow(context.auth, reference.path);
+        case Root::socket_rooms: storage = context.facts != nullptr ? context.facts->rooms() : "[]"; return storage;
+        case Root::handshake_auth: return context.auth.empty() ? std::nullopt : follow(context.auth, reference.path);
         case Root::handshake_query:
         case Root::handshake_header: {
             if (context.facts == nullptr) return std::nullopt;
@@ -511,6 +507,11 @@ Result<void> render(const Template& value, const Context& context, Rendered& out
         if (auto done = append_value(out, piece, context, storage); !done) return done;
     }
     out.json.append(value.tail);
+    // A client's value that was just within the limit is deeper now. Depth needs bytes, so short texts are not looked
+    // at.
+    if (!value.is_constant() && out.json.size() > 2 * json::max_depth && !json::is_valid(out.json)) {
+        return fail(Errc::denied, "nests too deeply");
+    }
 
     if (out.attachments.empty()) return {};
     if (out.attachments.size() > proto::max_attachments) {

@@ -56,9 +56,9 @@ struct Reference {
 /// In a value, literals are JSON bytes; in a text (a room name) they are the text itself.
 struct Template {
     struct Piece {
-        std::string before;     ///< literal bytes in front of the reference
+        std::string before;  ///< literal bytes in front of the reference
         Reference reference;
-        bool in_text = false;   ///< within a longer string, where only scalars may stand
+        bool in_text = false;  ///< within a longer string, where only scalars may stand
     };
     std::vector<Piece> pieces;
     std::string tail;
@@ -95,9 +95,10 @@ Result<Template> compile_text(std::string_view text);
 /// Compiles the one reference that `text` is, or nothing when it is anything else.
 Result<Template> compile_reference(std::string_view text);
 
-/// Appends the value to `out`. What is missing becomes null, or nothing inside a longer string. Errors: `denied` when an
-/// object or array would stand inside a longer string, when there would be more attachments than a packet may have, or
-/// when a client's text only looks like an attachment.
+/// Appends the value to `out`. What is missing becomes null, or nothing inside a longer string. Errors: `denied` when
+/// an object or array would stand inside a longer string, when the result would nest deeper than json::max_depth or
+/// have more attachments than a packet may, or when a client's text only looks like an attachment. `out.json` must be
+/// empty.
 Result<void> render(const Template& value, const Context& context, Rendered& out);
 
 /// Renders a text into `out`, replacing it. Errors: `denied` when a part is missing, empty or no scalar.

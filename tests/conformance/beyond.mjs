@@ -2178,7 +2178,6 @@ const upgradeText = (path, { key = wsKey, version = "13", method = "GET", extra 
     auto("the offer of Node's ws client gets them", async (t) => same(await wants(t, offer("permessage-deflate; client_max_window_bits")), true, "pid"), ...settings);
     auto("another offer does not", async (t) => {
         same(await wants(t, offer("permessage-deflate; client_max_window_bits; server_max_window_bits=15")), false, "pid");
-        same(await wants(t, offer("permessage-deflate; server_no_context_takeover; client_no_context_takeover")), false, "pid");
         same(await wants(t, offer("permessage-deflate")), false, "pid");
     }, ...settings);
     auto("recovery=1 in the query gets them, recovery=0 turns them off", async (t) => {

@@ -20,7 +20,9 @@ public:
     std::vector<std::string> in_rooms;
     std::map<std::string, std::string, std::less<>> queries;
     std::map<std::string, std::string, std::less<>> headers;
-    std::string full_room;  ///< joining it fails
+    std::string full_room;                          ///< joining it fails
+    const char* last_args = nullptr;                ///< of the last ack
+    const std::string* last_attachments = nullptr;  ///< of the last ack
 
     /// What happened since the last call, joined by " | ".
     std::string said() {
@@ -59,6 +61,8 @@ public:
         lines.push_back(line);
     }
     void ack(std::string_view args, std::span<const std::string> attachments) override {
+        last_args = args.data();
+        last_attachments = attachments.data();
         lines.push_back("ack " + shown({{}, args, attachments}));
     }
     void ask(const Message& message, Milliseconds timeout, std::unique_ptr<Run> rest) override {

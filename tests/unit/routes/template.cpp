@@ -28,7 +28,8 @@ FakeHost& facts() {
 Context full() {
     Context c;
     c.event = R"("chat")";
-    c.args = R"({"courseId":42,"text":"say \"hi\"\u000a","deep":{"list":[1,[2,"x"]]},"n":null,"e":""} , "two",true,-1.5e3)";
+    c.args =
+        R"({"courseId":42,"text":"say \"hi\"\u000a","deep":{"list":[1,[2,"x"]]},"n":null,"e":""} , "two",true,-1.5e3)";
     c.wants_ack = true;
     c.socket_id = "sid";
     c.nsp = "/custom";
@@ -158,8 +159,9 @@ Test(routes_template, inside_a_longer_text_scalars_are_inserted_and_quoted) {
 
 Test(routes_template, nothing_a_client_sends_escapes_its_place) {
     // Each is a valid JSON string that would end the string, add a member or a template if it were pasted.
-    constexpr std::array hostile = {R"("\"")",       R"("\\")",          R"("\",\"admin\":true,\"x\":\"")", R"("\\\"")",
-                                    R"("{user.id}")", R"("\u0022\u007d")", R"("}]")",                        R"("\ud800")"};
+    constexpr std::array hostile = {R"("\"")",   R"("\\")",        R"("\",\"admin\":true,\"x\":\"")",
+                                    R"("\\\"")", R"("{user.id}")", R"("\u0022\u007d")",
+                                    R"("}]")",   R"("\ud800")"};
     const auto text = compile_value(R"([{"from":"{user.id}","message":"{event.0}","line":"<{event.0}>"}])");
     const auto name = compile_text("room_{event.0}");
     for (const char* const sent : hostile) {
@@ -185,8 +187,7 @@ Test(routes_template, attachments_are_renumbered_in_order_of_appearance) {
         {R"(["{event.1.file}"])", R"([{"_placeholder":true,"num":0}]<BB>)"},
         {R"(["{event.1.file}","{event.0}"])",
          R"([{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]<BB><AA>)"},
-        {R"(["{event.0}","{event.0}"])",
-         R"([{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]<AA><AA>)"},
+        {R"(["{event.0}","{event.0}"])", R"([{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]<AA><AA>)"},
         {R"({"all":"{event.args}","and":"{answer.0}"})",
          R"({"all":[{"_placeholder":true,"num":0},{"file":{"_placeholder":true,"num":1},"name":"b"}],"and":{"_placeholder":true,"num":2}}<AA><BB><CC>)"},
         {R"(["{event.1.name}"])", R"(["b"])"},
@@ -208,6 +209,14 @@ Test(routes_template, more_attachments_than_a_packet_may_have_are_refused) {
     for (int i = 1; i < 10; ++i) ten += ",\"{event.0}\"";
     cr_expect(value(ten + "]", binary()).find("<AA>") != std::string::npos);
     is(value(ten + ",\"{event.0}\"]", binary()), "denied: more than 10 attachments", "eleven");
+}
+
+Test(routes_template, what_would_nest_too_deeply_is_refused) {
+    const std::string deepest = std::string(json::max_depth, '[') + std::string(json::max_depth, ']');
+    Context c = full();
+    c.args = deepest;
+    is(value(R"("{event.0}")", c), deepest, "as deep as it came");
+    is(value(R"(["{event.0}"])", c), "denied: nests too deeply", "one deeper");
 }
 
 Test(routes_template, a_room_name_needs_each_of_its_parts) {
@@ -256,7 +265,8 @@ Test(routes_template, mistakes_are_told_with_a_remedy) {
         {R"("{}")", "config: {} has an empty part; write {event.0}, or {{ and }} for plain braces"},
         {R"("{event..x}")", "config: {event..x} has an empty part; write {event.0}, or {{ and }} for plain braces"},
         {R"("{event}")",
-         "config: {event} names no argument; arguments are numbered, write {event.0} for the first, {event.args} for all"},
+         "config: {event} names no argument; arguments are numbered, write {event.0} for the first, {event.args} for "
+         "all"},
         {R"("{event.courseId}")",
          "config: {event.courseId} names no argument; arguments are numbered, write {event.0.courseId} for the first, "
          "{event.args} for all"},
