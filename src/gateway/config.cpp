@@ -429,6 +429,7 @@ EngineOptions engine_options(const Config& config) {
     options.max_connections = config.max_connections;
     options.max_connections_per_address = config.max_connections_per_address;
     options.max_header_bytes = config.max_header_bytes;
+    options.handshake_timeout = millis(config.handshake_timeout);
     options.header_timeout = millis(config.header_timeout);
     options.body_timeout = millis(config.body_timeout);
     options.idle_timeout = millis(config.idle_timeout);

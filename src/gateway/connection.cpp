@@ -24,7 +24,7 @@ Connection::Connection(Engine& owner, int descriptor, const net::Address& peer)
       fd(descriptor),
       address(peer),
       reader_(proto::WsReader::Role::server, owner.options().max_payload) {
-    arm_for_request();
+    engine.loop().timers().arm(*this, engine.loop().now() + engine.options().handshake_timeout);
 }
 
 Connection::~Connection() {
@@ -42,10 +42,6 @@ void Connection::destroy() {
     close(fd);
     fd = -1;
     engine.loop().dispose(this);
-}
-
-void Connection::arm_for_request() {
-    engine.loop().timers().arm(*this, engine.loop().now() + engine.options().header_timeout);
 }
 
 void Connection::expire(Millis) {
@@ -180,6 +176,9 @@ void Connection::close_websocket(std::string_view before, std::uint16_t code, st
 // --- HTTP -----------------------------------------------------------------------------------------------------------
 
 void Connection::consume_http(std::string_view bytes) {
+    if (in_.empty() && exchange == nullptr && !holds_poll) {  // the first bytes of a request
+        engine.loop().timers().arm(*this, engine.loop().now() + engine.options().header_timeout);
+    }
     in_.append(bytes);
     parse();
 }

@@ -100,7 +100,6 @@ private:
     void request_done();
     void refuse(int status, std::string_view reason);
     void refuse_body();
-    void arm_for_request();
     void flush_out();
 
     proto::WsReader reader_;

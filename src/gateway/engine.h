@@ -35,10 +35,11 @@ struct EngineOptions {
     std::optional<std::size_t> compression_threshold = 1024;  ///< bytes of a poll's answer; nothing: never
     std::size_t queue_bytes = 4U << 20U;
     QueuePolicy queue_policy = QueuePolicy::disconnect;
-    std::size_t max_connections = 0;              ///< 0: what descriptors allow
+    std::size_t max_connections = 0;  ///< of TCP, and as many sessions; 0: what descriptors allow
     std::size_t max_connections_per_address = 0;  ///< 0: no such limit
     std::size_t max_header_bytes = 16384;
-    Millis header_timeout = 10'000;  ///< for a whole request head, from the first byte or the connection's start
+    Millis handshake_timeout = 10'000;  ///< from a connection's start to the first byte of a request
+    Millis header_timeout = 10'000;     ///< for a whole request head, from its first byte
     Millis body_timeout = 30'000;    ///< for a whole request body
     Millis idle_timeout = 75'000;    ///< between requests of a kept connection
     bool websocket_origin_check = false;
@@ -192,6 +193,11 @@ private:
     void tick(Session& session, Millis now);
     void release(Slot slot);
     [[nodiscard]] Session* find(std::string_view sid) noexcept;
+    /// Whether another session may be opened: not while draining, nor above the cap (polling sessions outlive their
+    /// connections, so these need one of their own).
+    [[nodiscard]] bool takes_sessions() const noexcept {
+        return !refusing_ && (options_.max_connections == 0 || session_count_ < options_.max_connections);
+    }
 
     void on_write_failed(Slot slot, int error) override;
     void on_queue_full(Slot slot) override;

@@ -131,9 +131,11 @@ void Engine::route_engine(Connection& connection) {
         answer_error(connection, bad_method);
     } else if (!polling) {
         answer_error(connection, bad_request);
-    } else if (refusing_) {
+    } else if (!takes_sessions()) {
         connection.close_after_reply = true;
-        connection.reply(503, "application/json", R"({"code":4,"message":"Server is shutting down"})");
+        connection.reply(503, "application/json",
+                         refusing_ ? R"({"code":4,"message":"Server is shutting down"})"
+                                   : R"({"code":4,"message":"Server is full"})");
     } else if (!version_4) {
         answer_error(connection, unsupported_version);
     } else {
@@ -286,8 +288,8 @@ void Engine::route_upgrade(Connection& connection) {
         if (!version_4) return refuse(bad_request);
     } else if (head.method != "GET") {
         return refuse(bad_method);
-    } else if (refusing_) {
-        connection.refuse_upgrade("Server is shutting down", {}, 503);
+    } else if (!takes_sessions()) {
+        connection.refuse_upgrade(refusing_ ? "Server is shutting down" : "Server is full", {}, 503);
         return;
     } else if (!version_4) {
         return refuse(unsupported_version);

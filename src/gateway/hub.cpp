@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::size_t bulk_threshold = 64;   // fan-outs to more recipients are written in slices
 constexpr std::size_t max_nsp_bytes = 256;   // of a namespace's name
+constexpr std::size_t max_namespaces = 64;   // joined by one connection
 constexpr Millis purge_interval = 5'000;
 constexpr std::size_t id_length = 20;
 constexpr std::size_t trim_above = 4U << 20U;  // free bytes the allocator may keep
@@ -626,6 +627,10 @@ void Hub::connect(Slot slot, const proto::SioPacket& packet) {
     Session& session = *engine_->session(slot);
     if (packet.nsp.size() > max_nsp_bytes) {
         refuse(slot, packet.nsp, "Invalid namespace", {});
+        return;
+    }
+    if (clients_[slot]->sockets.size() >= max_namespaces) {
+        refuse(slot, packet.nsp, "Too many namespaces on one connection", {});
         return;
     }
     const std::string name(packet.nsp);

@@ -26,7 +26,7 @@ import { Failure, sleep } from "./runner.mjs";
 
 process.setMaxListeners(0); // each running server has a listener for the end of this process
 const here = dirname(fileURLToPath(import.meta.url));
-export const gatewayProgram = join(here, "..", "..", "bin", "sio-gateway");
+export const gatewayProgram = process.env.SIO_GATEWAY ?? join(here, "..", "..", "bin", "sio-gateway");
 
 /** The command line of our gateway for the options of a case. The only place that knows its flags. */
 export function gatewayArguments(port, options, control) {
