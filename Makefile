@@ -32,8 +32,6 @@ run:  ## build the gateway and start it with the demo page; PORT=3001
 	@tools/deps run
 	@$(MAKE) build/configured-$(tests_possible) client
 	@cmake --build build -j $(JOBS) --target sio-gateway sioctl
-	@printf '\n  Open   http://localhost:%s/\n  Type   bin/sioctl emit notification %s --to alice\n  Stop   Ctrl-C\n\n' \
-	    '$(PORT)' "'{\"message\":\"hello\"}'"
 	@exec bin/sio-gateway --demo --auth dev --port $(PORT) $(ARGS)
 
 .PHONY: deps

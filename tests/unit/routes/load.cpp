@@ -266,6 +266,17 @@ Test(routes_load, all_problems_are_told_in_the_order_of_their_lines) {
     cr_expect(got == want, "%s", got.c_str());
 }
 
+Test(routes_load, a_message_is_one_line_whatever_the_names_in_the_file) {
+    cr_expect(
+        problems(R"({"version":1,"a\n\u001b[2Jb\u007f":1})") ==
+        R"(routes.json:1: /a\u000a\u001b[2Jb\u007f: is not known here; write "version", "namespaces", "about" or )"
+        R"("$schema")");
+    const Report report =
+        check(R"({"version":1,"namespaces":{"/":{"events":{"e\n\n":[{"join":"{event.0}","allow":"user"}]}}}})", "r");
+    cr_assert(report.warnings.size() == 1);
+    cr_expect(report.warnings[0].find('\n') == std::string::npos);
+}
+
 Test(routes_load, bounds) {
     const auto wrap = [](const std::string& list) {
         return problems(R"({"version":1,"namespaces":{"/":{"events":{"e":)" + list + "}}}}");
