@@ -66,7 +66,8 @@ asan:  ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(configure) -B build-asan -DSIO_SANITIZE=address -DSIO_BIN_DIR=$(CURDIR)/build-asan/bin
 	@cmake --build build-asan -j $(JOBS)
 	@$(MAKE) client && mkdir -p build-asan/bin/client && cp -u bin/client/* build-asan/bin/client/
-	@SIO_BIN=$(CURDIR)/build-asan/bin ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 tests/all $(ARGS)
+	@SIO_BIN=$(CURDIR)/build-asan/bin SIO_MEMORY_MIB=64 SIO_LONGEST_WAIT_MS=400 \
+	    ASAN_OPTIONS=detect_leaks=1:abort_on_error=1:quarantine_size_mb=16 UBSAN_OPTIONS=print_stacktrace=1 tests/all $(ARGS)
 
 .PHONY: tsan
 tsan:  ## the integration tests under ThreadSanitizer

@@ -80,6 +80,11 @@ void Outbox::pop_front(Record& record) noexcept {
     Frame* frame = record.at(0);
     record.bytes -= frame->size();
     bytes_waiting_ -= frame->size();
+    if (frame->has_attachment_next()) {
+        record.flags |= mid_message_flag;
+    } else {
+        record.flags &= ~mid_message_flag;
+    }
     FrameRef::release(frame);
     --record.count;
     if (++record.head == record.capacity) record.head = 0;
@@ -96,7 +101,7 @@ void Outbox::drop_all(Record& record) noexcept {
 bool Outbox::drop_oldest_message(Record& record) noexcept {
     // A message that is half written, with its attachments, must go out whole.
     std::uint32_t first = 0;
-    if (record.offset > 0) {
+    if (record.offset > 0 || (record.flags & mid_message_flag) != 0) {
         while (first < record.count && record.at(first)->has_attachment_next()) ++first;
         ++first;
     }

@@ -125,6 +125,7 @@ private:
     static constexpr std::uint32_t wants_offset_flag = 8;
     static constexpr std::uint32_t poll_flag = 16;    // a poll is parked
     static constexpr std::uint32_t base64_flag = 32;
+    static constexpr std::uint32_t mid_message_flag = 64;  // the first frame is an attachment of one that has left
     static constexpr std::uint32_t inline_frames = 3;
 
     struct alignas(64) Record {

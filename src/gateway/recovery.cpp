@@ -77,7 +77,9 @@ void RecoveryLog::save(const Id& secret, SavedSocket saved, Millis now) {
     saved_order_.emplace_back(secret, saved.until);
     saved_.insert_or_assign(secret, std::move(saved));
     while (saved_.size() > max_saved) {
-        saved_.erase(saved_order_.front().first);
+        const auto oldest = saved_.find(saved_order_.front().first);
+        // It may have come back and left again since: then a later entry speaks for it.
+        if (oldest != saved_.end() && oldest->second.until <= saved_order_.front().second) saved_.erase(oldest);
         saved_order_.pop_front();
     }
 }
