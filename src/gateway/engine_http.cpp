@@ -276,7 +276,7 @@ void Engine::route_upgrade(Connection& connection) {
     const auto transport = proto::query_parameter(head.query, "transport");
     const auto refuse = [&](ErrorCode code) {
         ++stats_.requests_refused;
-        connection.refuse_upgrade(error_messages[code]);
+        connection.refuse_upgrade(error_messages[static_cast<std::size_t>(code)]);
     };
     if (transport != "websocket" && !(transport == "polling" && options_.polling)) return refuse(unknown_transport);
     const bool version_4 = proto::query_parameter(head.query, "EIO") == "4";
