@@ -35,6 +35,14 @@ std::string decoded(std::string_view token) {
     return token.empty() || token.front() != '"' ? std::string(token) : json::decode_string(token);
 }
 
+void append_user(wire::ObjectWriter& out, const Socket& socket) {
+    if (socket.user.empty()) {
+        out.raw("user", "null");
+    } else {
+        out.text("user", socket.user);
+    }
+}
+
 void append_attachments(wire::ObjectWriter& out, std::span<const std::string> attachments) {
     if (attachments.empty()) return;
     std::string list = "[";
@@ -438,11 +446,7 @@ void AdminServer::sockets(Client& client, const wire::AdminRequest& request) {
         for (const Socket::Seat& seat : socket->seats) joined.push_back(seat.room->name);
         wire::ObjectWriter item;
         item.text("sid", socket->id.view()).text("nsp", nsp->name);
-        if (socket->user.empty()) {
-            item.raw("user", "null");
-        } else {
-            item.text("user", socket->user);
-        }
+        append_user(item, *socket);
         item.text("transport",
                   session->state.transport() == proto::EioTransport::polling ? "polling" : "websocket")
             .text("address", session->address.to_string())
@@ -509,11 +513,7 @@ void AdminServer::on_client_event(const Socket& socket, const proto::SioPacket& 
     const std::string event = decoded(proto::event_name_token(packet.json));
     wire::ObjectWriter item;
     item.number("time_ms", loop_.wall_clock()).text("nsp", socket.nsp->name).text("sid", socket.id.view());
-    if (socket.user.empty()) {
-        item.raw("user", "null");
-    } else {
-        item.text("user", socket.user);
-    }
+    append_user(item, socket);
     item.text("event", event).raw("args", "[" + std::string(proto::event_arguments(packet.json)) + "]");
     item.boolean("ack", packet.id.has_value());
     if (packet.attachments != nullptr) append_attachments(item, *packet.attachments);
@@ -530,11 +530,7 @@ void AdminServer::on_lifecycle(const Socket& socket, std::string_view event, std
     if (listeners_ == 0) return;
     wire::ObjectWriter item;
     item.number("time_ms", loop_.wall_clock()).text("nsp", socket.nsp->name).text("sid", socket.id.view());
-    if (socket.user.empty()) {
-        item.raw("user", "null");
-    } else {
-        item.text("user", socket.user);
-    }
+    append_user(item, socket);
     item.text("event", event).boolean("lifecycle", true);
     if (!reason.empty()) item.text("reason", reason);
     for (const auto& [number, client] : clients_) {
@@ -576,11 +572,7 @@ bool AdminServer::hand(const Socket& socket, std::string_view handler, std::stri
     wire::ObjectWriter line;
     line.number("id", static_cast<std::int64_t>(stream->id)).number("call", static_cast<std::int64_t>(number));
     line.text("nsp", socket.nsp->name).text("sid", socket.id.view());
-    if (socket.user.empty()) {
-        line.raw("user", "null");
-    } else {
-        line.text("user", socket.user);
-    }
+    append_user(line, socket);
     line.text("event", event).raw("args", "[" + std::string(arguments) + "]").boolean("ack", wants_ack);
     append_attachments(line, attachments);
     client->send(line.line());
