@@ -146,6 +146,7 @@ public:
         }
         send(line);
     }
+    [[nodiscard]] std::size_t backlog() const noexcept { return out_.size(); }
     void close() {
         if (std::exchange(closed_, true)) return;
         server_.loop_.unwatch(fd_.get(), *this);
@@ -391,6 +392,9 @@ void AdminServer::emit(Client& client, const wire::AdminRequest& request) {
     }
     const auto timeout = base::parse_decimal(json::member(request.text, "timeout_ms").value_or("5000"), 3'600'000);
     if (!timeout) return refuse(wire::admin_error::malformed, "timeout_ms must be a whole number up to 3600000");
+    if (hub_.questions() >= max_calls) {
+        return refuse(wire::admin_error::unavailable, "10000 emits wait for acknowledgements already");
+    }
     const std::uint64_t number = client.number();
     hub_.ask(*nsp, selection, event, static_cast<Millis>(*timeout), [this, number, id = request.id](Answers answers) {
         const auto found = clients_.find(number);
@@ -563,6 +567,12 @@ bool AdminServer::hand(const Socket& socket, std::string_view handler, std::stri
         }
     }
     if (waiting.empty()) return false;
+    std::erase_if(waiting, [](const auto& one) { return one.first->backlog() > max_backlog; });
+    if (waiting.empty() || calls_.size() >= max_calls) {
+        ++calls_refused_;
+        done({waiting.empty() ? "the handler does not read" : "too many events wait for an answer already", {}, {}});
+        return true;
+    }
     const std::uint64_t number = next_call_++;
     const auto [client, stream] = waiting[number % waiting.size()];
     auto call = std::make_unique<Call>(*this, number, client->number());

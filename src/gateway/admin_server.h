@@ -45,8 +45,13 @@ public:
               std::span<const std::string> attachments, bool wants_ack, Millis timeout,
               std::function<void(HandAnswer)> done) override;
 
-    /// Unread answers one client may have; beyond it a stream loses lines and is told.
+    /// Unread bytes one client may have; beyond them a stream loses lines and is told, and a handler is given no events.
     static constexpr std::size_t max_backlog = 4U << 20U;
+    /// Events that wait for a handler's answer, and emits that wait for acknowledgements, at a time.
+    static constexpr std::size_t max_calls = 10'000;
+    [[nodiscard]] std::size_t calls_waiting() const noexcept { return calls_.size(); }
+    /// Events that were not handed over because of these limits.
+    [[nodiscard]] std::uint64_t calls_refused() const noexcept { return calls_refused_; }
 
 private:
     class Client;
@@ -77,6 +82,7 @@ private:
     std::vector<std::unique_ptr<Call>> finished_calls_;
     std::uint64_t next_client_ = 1;
     std::uint64_t next_call_ = 1;
+    std::uint64_t calls_refused_ = 0;
     std::size_t listeners_ = 0;
     std::size_t handlers_ = 0;
 };

@@ -258,7 +258,12 @@ std::string Gateway::metrics() {
         .number("socketsRefused", n(hub.sockets_refused))
         .number("recovered", n(hub.sockets_recovered))
         .number("recoveriesFailed", n(hub.recoveries_failed))
+        .number("questions", n(hub_.questions()))
+        .number("routesWaiting", n(runner_.lists_waiting()))
         .number("routesStopped", n(runner_.lists_stopped()))
+        .number("routesRefused", n(runner_.lists_refused()))
+        .number("handedOver", n(admin_.calls_waiting()))
+        .number("handsRefused", n(admin_.calls_refused()))
         .boolean("draining", draining_);
     wire::ObjectWriter out;
     out.number("socketConnections", n(engine_.session_count()))
@@ -330,7 +335,12 @@ std::string Gateway::prometheus() {
     counter("sio_sockets_refused_total", "CONNECTs refused.", hub.sockets_refused);
     counter("sio_recovered_total", "Sockets that came back and missed nothing.", hub.sockets_recovered);
     counter("sio_recoveries_failed_total", "Sockets that came back too late.", hub.recoveries_failed);
+    gauge("sio_questions", "Emits that wait for acknowledgements.", hub_.questions());
+    gauge("sio_routes_waiting", "Action lists that wait for a delay or an answer.", runner_.lists_waiting());
     counter("sio_routes_stopped_total", "Action lists that ended early.", runner_.lists_stopped());
+    counter("sio_routes_refused_total", "Action lists that ended because too many waited.", runner_.lists_refused());
+    gauge("sio_handed_over", "Events that wait for a handler's answer.", admin_.calls_waiting());
+    counter("sio_hands_refused_total", "Events not handed over because too many waited.", admin_.calls_refused());
     bool first = true;
     for (std::size_t i = 0; i < std::size(engine.closed) - 1; ++i) {
         const std::string labels =

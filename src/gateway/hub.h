@@ -174,6 +174,8 @@ public:
     [[nodiscard]] const StringMap<std::unique_ptr<Namespace>>& namespaces() const noexcept { return namespaces_; }
     [[nodiscard]] std::size_t socket_count() const noexcept { return socket_count_; }
     [[nodiscard]] std::size_t room_count() const noexcept;
+    /// Emits whose acknowledgements are still awaited.
+    [[nodiscard]] std::size_t questions() const noexcept { return waits_.size(); }
     /// The sockets a selection names, each once. The result lives until the next call.
     const std::vector<Socket*>& select(Namespace& nsp, const Selection& selection);
 

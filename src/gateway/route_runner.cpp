@@ -91,6 +91,7 @@ public:
     }
 
     void ask(const routes::Message& message, routes::Milliseconds timeout, std::unique_ptr<routes::Run> rest) override {
+        if (!may_wait("ask")) return;
         Selection self;
         self.sockets.emplace_back(sid_.view());
         auto waiting = std::make_shared<std::unique_ptr<routes::Run>>(std::move(rest));
@@ -109,6 +110,7 @@ public:
 
     void hand(std::string_view handler, const routes::Message& message, routes::Milliseconds timeout,
               std::unique_ptr<routes::Run> rest) override {
+        if (!may_wait("hand")) return;
         auto waiting = std::make_shared<std::unique_ptr<routes::Run>>(std::move(rest));
         const auto done = [&runner = runner_, origin = origin(), waiting](const HandAnswer& given) {
             Answer answer;
@@ -143,11 +145,12 @@ public:
         ++runner_.lists_stopped_;
         log::info("routes", "list_stopped",
                   {{"sid", sid_.view()}, {"namespace", nsp_.name}, {"verb", verb}, {"code", code}, {"reason", reason}});
-        if (ack_) ack(R"({"error":)" + json::quote(code) + R"(,"message":)" + json::quote(reason) + '}', {});
     }
 
+    /// Ends a wait that may_wait() has allowed; called once for each.
     static void go_on(RouteRunner& runner, const Origin& origin, std::unique_ptr<routes::Run> run,
                       const Answer& answer) {
+        --runner.lists_waiting_;
         Namespace* nsp = runner.hub_->find_namespace(origin.nsp);
         if (nsp == nullptr) return;
         SocketHost host(runner, *nsp, origin.sid, runner.hub_->find_socket(*nsp, origin.sid), origin.ack);
@@ -155,6 +158,17 @@ public:
     }
 
 private:
+    bool may_wait(std::string_view verb) {
+        if (runner_.lists_waiting_ >= max_waiting) {
+            ++runner_.lists_refused_;
+            constexpr std::string_view why = "too many lists wait already";
+            stopped(verb, "unavailable", why);
+            ack(R"({"error":"unavailable","reason":)" + json::quote(why) + '}', {});
+            return false;
+        }
+        ++runner_.lists_waiting_;
+        return true;
+    }
     [[nodiscard]] Origin origin() const { return {nsp_.name, sid_, ack_}; }
     [[nodiscard]] const Session* session() const {
         return socket_ == nullptr ? nullptr : runner_.hub_->engine().session(socket_->slot);
@@ -186,10 +200,7 @@ private:
 };
 
 void RouteRunner::SocketHost::schedule(routes::Milliseconds delay, std::unique_ptr<routes::Run> rest) {
-    if (runner_.delayed_.size() >= max_delayed) {
-        stopped("after", "unavailable", "too many lists wait already");
-        return;
-    }
+    if (!may_wait("after")) return;
     runner_.delayed_.push_back(std::make_unique<Delayed>(runner_, origin(), std::move(rest)));
     net::Loop& loop = runner_.hub_->engine().loop();
     loop.timers().arm(*runner_.delayed_.back(), loop.now() + delay.count());

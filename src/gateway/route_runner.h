@@ -57,9 +57,12 @@ public:
     void on_event(Socket& socket, const proto::SioPacket& packet);
     void on_disconnect(Socket& socket, std::string_view reason);
 
-    /// Lists that wait (`after`) at a time; more are dropped and logged.
-    static constexpr std::size_t max_delayed = 10'000;
+    /// Lists that wait at a time, for a delay, a client's answer or a handler's; the next is stopped: `unavailable`.
+    static constexpr std::size_t max_waiting = 10'000;
+    [[nodiscard]] std::size_t lists_waiting() const noexcept { return lists_waiting_; }
     [[nodiscard]] std::uint64_t lists_stopped() const noexcept { return lists_stopped_; }
+    /// Of the stopped, those that could not wait.
+    [[nodiscard]] std::uint64_t lists_refused() const noexcept { return lists_refused_; }
 
 private:
     class SocketHost;
@@ -71,7 +74,9 @@ private:
     EventTap* tap_ = nullptr;
     std::shared_ptr<const routes::Routes> routes_ = std::make_shared<const routes::Routes>();
     std::vector<std::unique_ptr<Delayed>> delayed_;
+    std::size_t lists_waiting_ = 0;
     std::uint64_t lists_stopped_ = 0;
+    std::uint64_t lists_refused_ = 0;
 };
 
 }  // namespace sio::gateway

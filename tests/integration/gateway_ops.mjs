@@ -462,6 +462,29 @@ async function limits() {
     }
     tcp.destroy();
   });
+  await checks.step('10,000 action lists may wait, for a time or an answer; the next is told, and counted', async () => {
+    const routes = { version: 1, namespaces: { '/': { events: {
+      later: [{ ack: ['late'], after: '60s' }],
+      asks: [{ ask: 'why', timeout: '60s' }, { ack: '{answer.args}' }],
+      hands: [{ hand: 'somebody', timeout: '60s' }],
+      echo: [{ ack: '{event.args}' }],
+    } } } };
+    const server = await start({
+      options: { '--routes': 'FOLDER/routes.json' }, files: { 'routes.json': JSON.stringify(routes) },
+    });
+    const { tcp } = await joinByWebSocket(server);
+    for (let i = 0; i < 9_999; i += 1) tcp.text('42["later"]');
+    tcp.text('42["asks"]', '421["asks"]', '422["later"]', '423["hands"]', '424["echo","unharmed"]');
+    same(await tcp.packet(), '420["why"]', 'the question of the list that may wait');
+    const full = '[{"error":"unavailable","reason":"too many lists wait already"}]';
+    for (const id of [1, 2, 3]) same(await tcp.packet(), `43${id}${full}`, 'ack of a list too many');
+    same(await tcp.packet(), '434["unharmed"]', 'ack of a list that need not wait');
+    const metrics = await metricsOf(server);
+    same([metrics.routesWaiting, metrics.routesRefused, metrics.questions], [10_000, 3, 1], 'metrics');
+    tcp.text('430["because"]', '425["later"]', '426["later"]');
+    same(await tcp.packet(), `436${full}`, 'the answer made room for one');
+    tcp.destroy();
+  });
   await checks.step('--max-payload: a message of that size is taken, a larger one closes with 1009 or 413', async () => {
     const server = await start({ options: { '--max-payload': '10000' } });
     const { tcp } = await joinByWebSocket(server);
