@@ -21,8 +21,8 @@ struct Stream {
     std::uint64_t id = 0;
     bool handles = false;
     bool lifecycle = false;
-    std::string nsp;                   // empty: all
-    std::vector<std::string> events;   // empty: all
+    std::string nsp;                  // empty: all
+    std::vector<std::string> events;  // empty: all
     std::uint64_t lost = 0;
 
     [[nodiscard]] bool wants(std::string_view namespace_name, std::string_view event) const {
@@ -141,8 +141,10 @@ public:
             return;
         }
         if (stream.lost > 0) {
-            send(wire::ObjectWriter().number("id", static_cast<std::int64_t>(stream.id))
-                     .number("lost", static_cast<std::int64_t>(std::exchange(stream.lost, 0))).line());
+            send(wire::ObjectWriter()
+                     .number("id", static_cast<std::int64_t>(stream.id))
+                     .number("lost", static_cast<std::int64_t>(std::exchange(stream.lost, 0)))
+                     .line());
         }
         send(line);
     }
@@ -429,8 +431,11 @@ void AdminServer::rooms(Client& client, const wire::AdminRequest& request) {
     bool first = true;
     for (const auto& [key, count] : sorted) {
         if (!std::exchange(first, false)) list += ',';
-        list += wire::ObjectWriter().text("nsp", key.first).text("room", key.second)
-                    .number("sockets", static_cast<std::int64_t>(count)).object();
+        list += wire::ObjectWriter()
+                    .text("nsp", key.first)
+                    .text("room", key.second)
+                    .number("sockets", static_cast<std::int64_t>(count))
+                    .object();
     }
     std::string out;
     wire::append_admin_ok(out, request.id, list + "],\"nodes\":" + nodes());
@@ -451,8 +456,7 @@ void AdminServer::sockets(Client& client, const wire::AdminRequest& request) {
         wire::ObjectWriter item;
         item.text("sid", socket->id.view()).text("nsp", nsp->name);
         append_user(item, *socket);
-        item.text("transport",
-                  session->state.transport() == proto::EioTransport::polling ? "polling" : "websocket")
+        item.text("transport", session->state.transport() == proto::EioTransport::polling ? "polling" : "websocket")
             .text("address", session->address.to_string())
             .texts("rooms", joined)
             .number("connected_ms", socket->connected_wall_clock)
@@ -524,8 +528,10 @@ void AdminServer::on_client_event(const Socket& socket, const proto::SioPacket& 
     for (const auto& [number, client] : clients_) {
         for (Stream& stream : client->streams) {
             if (stream.handles || !stream.wants(socket.nsp->name, event)) continue;
-            client->send_stream(stream, wire::ObjectWriter().number("id", static_cast<std::int64_t>(stream.id))
-                                            .raw("event", item.object()).line());
+            client->send_stream(stream, wire::ObjectWriter()
+                                            .number("id", static_cast<std::int64_t>(stream.id))
+                                            .raw("event", item.object())
+                                            .line());
         }
     }
 }
@@ -539,9 +545,12 @@ void AdminServer::on_lifecycle(const Socket& socket, std::string_view event, std
     if (!reason.empty()) item.text("reason", reason);
     for (const auto& [number, client] : clients_) {
         for (Stream& stream : client->streams) {
-            if (stream.handles || !stream.lifecycle || (!stream.nsp.empty() && stream.nsp != socket.nsp->name)) continue;
-            client->send_stream(stream, wire::ObjectWriter().number("id", static_cast<std::int64_t>(stream.id))
-                                            .raw("event", item.object()).line());
+            if (stream.handles || !stream.lifecycle || (!stream.nsp.empty() && stream.nsp != socket.nsp->name))
+                continue;
+            client->send_stream(stream, wire::ObjectWriter()
+                                            .number("id", static_cast<std::int64_t>(stream.id))
+                                            .raw("event", item.object())
+                                            .line());
         }
     }
 }
@@ -556,9 +565,9 @@ bool AdminServer::has_handler(std::string_view nsp, std::string_view event) cons
     return false;
 }
 
-bool AdminServer::hand(const Socket& socket, std::string_view handler, std::string_view name, std::string_view arguments,
-                       std::span<const std::string> attachments, bool wants_ack, Millis timeout,
-                       std::function<void(HandAnswer)> done) {
+bool AdminServer::hand(const Socket& socket, std::string_view handler, std::string_view name,
+                       std::string_view arguments, std::span<const std::string> attachments, bool wants_ack,
+                       Millis timeout, std::function<void(HandAnswer)> done) {
     const std::string event = decoded(name);
     std::vector<std::pair<Client*, Stream*>> waiting;
     for (const auto& [number, client] : clients_) {

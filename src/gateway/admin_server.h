@@ -45,7 +45,8 @@ public:
               std::span<const std::string> attachments, bool wants_ack, Millis timeout,
               std::function<void(HandAnswer)> done) override;
 
-    /// Unread bytes one client may have; beyond them a stream loses lines and is told, and a handler is given no events.
+    /// Unread bytes one client may have; beyond them a stream loses lines and is told, and a handler is given no
+    /// events.
     static constexpr std::size_t max_backlog = 4U << 20U;
     /// Events that wait for a handler's answer, and emits that wait for acknowledgements, at a time.
     static constexpr std::size_t max_calls = 10'000;

@@ -185,8 +185,7 @@ std::vector<Option> options_of(Config& c) {
         c.hosts));
     add(number({.name = "port", .value = "PORT", .help = "TCP port; 0 takes any free one.", .env = {"SOCKET_IO_PORT"}},
                c.port, 0, 65535));
-    add(daemon::on_off({.name = "share-port",
-                        .help = "Let several gateways of one user listen on the same port."},
+    add(daemon::on_off({.name = "share-port", .help = "Let several gateways of one user listen on the same port."},
                        c.share_port));
     add(url_path({.name = "path", .help = "Where Socket.IO answers."}, c.path));
     add(daemon::on_off({.name = "trust-proxy",

@@ -114,8 +114,8 @@ void Connection::read_input() {
         } else if (mode == Mode::http) {
             consume_http({buffer.data(), length});
         }
-        // A short read has emptied the socket. What comes later is an edge of its own, the end of the stream too, unless
-        // it was announced with these bytes.
+        // A short read has emptied the socket. What comes later is an edge of its own, the end of the stream too,
+        // unless it was announced with these bytes.
         if (!more && !end_announced_) return;
     }
 }
@@ -276,8 +276,7 @@ void Connection::refuse_body() {
 
 void Connection::refuse(int status, std::string_view reason) {
     ++engine.stats_.requests_refused;
-    log::debug("http", "request_refused",
-               {{"address", address.to_string()}, {"status", status}, {"reason", reason}});
+    log::debug("http", "request_refused", {{"address", address.to_string()}, {"status", status}, {"reason", reason}});
     close_after_reply = true;
     if (exchange == nullptr) exchange = std::make_unique<Exchange>();
     exchange->reply.cors.clear();

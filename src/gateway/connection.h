@@ -21,7 +21,7 @@ struct ReplyContext {
     std::string cors;           ///< header lines of the answer
     std::string_view encoding;  ///< chosen of Accept-Encoding: gzip, deflate or identity
     bool keep_alive = true;
-    bool head_only = false;  ///< the request was HEAD
+    bool head_only = false;     ///< the request was HEAD
     bool old_explorer = false;  ///< an Internet Explorer, which gets X-XSS-Protection: 0
 };
 
@@ -33,7 +33,7 @@ struct Exchange {
     std::uint64_t body_left = 0;
     proto::ChunkedDecoder chunks;
     ReplyContext reply;
-    Outbox::Slot slot = 0;         ///< the session a POST is for
+    Outbox::Slot slot = 0;  ///< the session a POST is for
     std::uint32_t generation = 0;
     bool wants_body = false;  ///< else it is read and dropped
 };
@@ -78,7 +78,7 @@ public:
     bool is_probe = false;       ///< the WebSocket of an upgrade under way
     bool queued_unread = false;  ///< in the engine's list of those to be read on
     bool close_after_reply = false;
-    Outbox::Slot slot = 0;       ///< the session this connection serves, while generation matches
+    Outbox::Slot slot = 0;  ///< the session this connection serves, while generation matches
     std::uint32_t generation = 0;
     std::unique_ptr<Exchange> exchange;
     std::unique_ptr<ReplyContext> parked;  ///< of a held poll

@@ -243,9 +243,7 @@ void Engine::tick(Session& session, Millis now) {
         switch (session.state.tick(now)) {
             case proto::EioSession::Tick::nothing: arm(session); return;
             case proto::EioSession::Tick::send_ping: outbox_.push(slot, ping_); break;
-            case proto::EioSession::Tick::ping_timeout:
-                close(slot, CloseReason::ping_timeout, Ending::as_node);
-                return;
+            case proto::EioSession::Tick::ping_timeout: close(slot, CloseReason::ping_timeout, Ending::as_node); return;
             case proto::EioSession::Tick::abandon_probe:
                 if (session.probe != nullptr) {
                     Connection* probe = std::exchange(session.probe, nullptr);
@@ -296,8 +294,8 @@ void Engine::on_socket_text(Connection& connection, std::string_view text) {
     if (connection.is_probe) {
         using Action = proto::EioSession::ProbeAction;
         // An undecodable packet is as much another packet as any.
-        const auto action = owner->state.on_probe_packet(packet.value_or(proto::EioPacket{proto::EioType::noop, false, {}}),
-                                                         loop_.now());
+        const auto action = owner->state.on_probe_packet(
+            packet.value_or(proto::EioPacket{proto::EioType::noop, false, {}}), loop_.now());
         switch (action) {
             case Action::answer_probe: {
                 std::string pong;
@@ -403,8 +401,8 @@ void Engine::close(Slot slot, CloseReason reason, Ending ending, std::uint16_t c
                 poll->close_after_reply = true;
                 poll->reply(503, {}, {});
             }
-        } else if (std::string last; ending == Ending::as_node &&
-                                     outbox_.take_payload(slot, max_packets_per_poll, last) > 0) {
+        } else if (std::string last;
+                   ending == Ending::as_node && outbox_.take_payload(slot, max_packets_per_poll, last) > 0) {
             // What was sent before the end goes first, the end with the next poll: in one answer JavaScript's client
             // sees the end before it looks at the rest.
             answer_poll(*gone, std::move(last));

@@ -30,18 +30,18 @@ struct EngineOptions {
     std::size_t max_payload = 1'000'000;  ///< bytes of a POST body or a WebSocket message, inclusive
     bool polling = true;
     bool websocket = true;
-    bool upgrades = true;      ///< whether a polling session is told of WebSocket
-    std::string cookie;        ///< `name; attributes` set on the polling handshake; empty: none
+    bool upgrades = true;  ///< whether a polling session is told of WebSocket
+    std::string cookie;    ///< `name; attributes` set on the polling handshake; empty: none
     std::optional<std::size_t> compression_threshold = 1024;  ///< bytes of a poll's answer; nothing: never
     std::size_t queue_bytes = 4U << 20U;
     QueuePolicy queue_policy = QueuePolicy::disconnect;
-    std::size_t max_connections = 0;  ///< of TCP, and as many sessions; 0: what descriptors allow
+    std::size_t max_connections = 0;              ///< of TCP, and as many sessions; 0: what descriptors allow
     std::size_t max_connections_per_address = 0;  ///< 0: no such limit
     std::size_t max_header_bytes = 16384;
     Millis handshake_timeout = 10'000;  ///< from a connection's start to the first byte of a request
     Millis header_timeout = 10'000;     ///< for a whole request head, from its first byte
-    Millis body_timeout = 30'000;    ///< for a whole request body
-    Millis idle_timeout = 75'000;    ///< between requests of a kept connection
+    Millis body_timeout = 30'000;       ///< for a whole request body
+    Millis idle_timeout = 75'000;       ///< between requests of a kept connection
     bool websocket_origin_check = false;
     bool trust_proxy = false;  ///< the client's address is the last of X-Forwarded-For
 };
@@ -110,13 +110,13 @@ struct Session final : base::Timer {
     Outbox::Slot slot;
     Id sid;
     proto::EioSession state;
-    Connection* poll = nullptr;   ///< holds a pending GET
-    Connection* post = nullptr;   ///< is receiving a POST
-    Connection* socket = nullptr; ///< the WebSocket that is the transport
-    Connection* probe = nullptr;  ///< the WebSocket of an upgrade under way
-    bool base64 = false;          ///< the WebSocket's query asked for text instead of binary
-    bool closing = false;         ///< ended for the app; the next poll is told
-    std::string head;             ///< the request head of the handshake
+    Connection* poll = nullptr;    ///< holds a pending GET
+    Connection* post = nullptr;    ///< is receiving a POST
+    Connection* socket = nullptr;  ///< the WebSocket that is the transport
+    Connection* probe = nullptr;   ///< the WebSocket of an upgrade under way
+    bool base64 = false;           ///< the WebSocket's query asked for text instead of binary
+    bool closing = false;          ///< ended for the app; the next poll is told
+    std::string head;              ///< the request head of the handshake
     net::Address address;
     Millis opened_wall_clock = 0;
 
@@ -151,8 +151,7 @@ public:
     [[nodiscard]] Slot slot_end() const noexcept { return static_cast<Slot>(sessions_.size()); }
 
     /// Ends a session. The app's on_close() is called before this returns.
-    void close(Slot slot, proto::CloseReason reason, Ending ending,
-               std::uint16_t close_code = proto::ws_close::none);
+    void close(Slot slot, proto::CloseReason reason, Ending ending, std::uint16_t close_code = proto::ws_close::none);
 
     /// New sessions are answered 503 from now on.
     void refuse_new_sessions() noexcept { refusing_ = true; }
@@ -223,7 +222,7 @@ private:
     std::unordered_map<Id, Slot, IdHash> by_sid_;
     std::unordered_map<net::Address, std::uint32_t, net::AddressHash> per_address_;
     std::vector<std::unique_ptr<Listener>> listeners_;
-    std::vector<Connection*> unread_;  // stopped reading at their share of a turn
+    std::vector<Connection*> unread_;    // stopped reading at their share of a turn
     Connection* connections_ = nullptr;  // all of them, linked
     std::size_t session_count_ = 0;
     std::size_t connection_count_ = 0;

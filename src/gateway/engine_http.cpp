@@ -18,8 +18,8 @@ namespace {
 
 // wire-protocol 1.7; the order is that of the codes.
 constexpr std::array<std::string_view, 6> error_messages = {
-    "Transport unknown", "Session ID unknown", "Bad handshake method", "Bad request", "Forbidden",
-    "Unsupported protocol version"};
+    "Transport unknown", "Session ID unknown", "Bad handshake method",
+    "Bad request",       "Forbidden",          "Unsupported protocol version"};
 enum ErrorCode : int { unknown_transport = 0, unknown_sid, bad_method, bad_request, forbidden, unsupported_version };
 
 constexpr std::string_view no_store = "cache-control: no-store\r\n";
@@ -165,7 +165,9 @@ void Engine::poll(Connection& connection, Session& session) {
     if (session.closing) {
         std::string last;
         if (outbox_.take_payload(session.slot, max_packets_per_poll, last) == 0) {
-            last = "6\x1e" "1";
+            last =
+                "6\x1e"
+                "1";
             release(session.slot);
         }
         connection.reply(200, "text/plain; charset=UTF-8", last, no_store);
@@ -311,9 +313,10 @@ void Engine::route_upgrade(Connection& connection) {
                                   "Sec-WebSocket-Version: 13, 8\r\n");
         return;
     }
-    std::string response = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                           "Sec-WebSocket-Accept: " +
-                           proto::websocket_accept(key) + "\r\n" + connection.exchange->reply.cors + "\r\n";
+    std::string response =
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Accept: " +
+        proto::websocket_accept(key) + "\r\n" + connection.exchange->reply.cors + "\r\n";
     const bool base64 = !proto::query_parameter(head.query, "b64").value_or("").empty();
 
     if (is_new && transport == "websocket") {
@@ -335,8 +338,8 @@ void Engine::route_upgrade(Connection& connection) {
         return;
     }
     // An upgrade. When the session cannot take it, the WebSocket is opened and closed, as Node does.
-    const bool may_probe = session != nullptr && !session->closing && transport == "websocket" &&
-                           session->state.begin_probe(loop_.now());
+    const bool may_probe =
+        session != nullptr && !session->closing && transport == "websocket" && session->state.begin_probe(loop_.now());
     if (may_probe) {
         session->probe = &connection;
         session->base64 = base64;

@@ -349,7 +349,8 @@ std::string Gateway::prometheus() {
             static_cast<double>(engine.closed[i]), labels);
     }
     gauge("process_resident_memory_bytes", "Resident memory.", memory_in_use().resident);
-    one("process_uptime_seconds", "gauge", "Time since the start.", static_cast<double>(loop_.now() - started_) / 1000.0);
+    one("process_uptime_seconds", "gauge", "Time since the start.",
+        static_cast<double>(loop_.now() - started_) / 1000.0);
     return out;
 }
 

@@ -16,9 +16,9 @@ using proto::SioType;
 
 namespace {
 
-constexpr std::size_t bulk_threshold = 64;   // fan-outs to more recipients are written in slices
-constexpr std::size_t max_nsp_bytes = 256;   // of a namespace's name
-constexpr std::size_t max_namespaces = 64;   // joined by one connection
+constexpr std::size_t bulk_threshold = 64;  // fan-outs to more recipients are written in slices
+constexpr std::size_t max_nsp_bytes = 256;  // of a namespace's name
+constexpr std::size_t max_namespaces = 64;  // joined by one connection
 constexpr Millis purge_interval = 5'000;
 constexpr std::size_t id_length = 20;
 constexpr std::size_t trim_above = 4U << 20U;  // free bytes the allocator may keep
@@ -48,9 +48,7 @@ struct Hub::Client final : base::Timer {
 
 private:
     static constexpr std::size_t max_left = 8;
-    void expire(Millis) override {
-        hub.engine_->close(slot, CloseReason::forced_server_close, Ending::as_node);
-    }
+    void expire(Millis) override { hub.engine_->close(slot, CloseReason::forced_server_close, Ending::as_node); }
 };
 
 struct Hub::AckWait final : base::Timer {
@@ -505,8 +503,7 @@ void Hub::protocol_error(Slot slot, std::string_view reason) {
     ++stats_.protocol_errors;
     const Session* session = engine_->session(slot);
     log::debug("gateway", "protocol_error", {{"sid", session->sid.view()}, {"reason", reason}});
-    const bool polling_unheard =
-        session->state.transport() == proto::EioTransport::polling && session->poll == nullptr;
+    const bool polling_unheard = session->state.transport() == proto::EioTransport::polling && session->poll == nullptr;
     engine_->close(slot, polling_unheard ? CloseReason::forced_server_close : CloseReason::forced_close,
                    Ending::as_node);
 }
@@ -700,7 +697,10 @@ void Hub::connect(Slot slot, const proto::SioPacket& packet) {
     text += R"("})";
     engine_->outbox().push(slot, FrameRef::text("4", text));
     log::debug("gateway", "socket_connected",
-               {{"sid", socket.id.view()}, {"namespace", name}, {"user", user}, {"recovered", socket.recovered},
+               {{"sid", socket.id.view()},
+                {"namespace", name},
+                {"user", user},
+                {"recovered", socket.recovered},
                 {"address", session.address.to_string()}});
     handlers_.on_connect(socket);
 }

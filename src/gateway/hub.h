@@ -47,20 +47,20 @@ struct Socket {
     };
 
     Id id;
-    Id secret;              ///< the random part of its pid; never shown to others
-    std::string pid;        ///< `<secret>.<offset at connect>`; empty without recovery
+    Id secret;        ///< the random part of its pid; never shown to others
+    std::string pid;  ///< `<secret>.<offset at connect>`; empty without recovery
     Namespace* nsp = nullptr;
     Outbox::Slot slot = 0;
-    std::string user;       ///< empty: anonymous
-    std::string auth;       ///< the CONNECT payload, a JSON object
+    std::string user;  ///< empty: anonymous
+    std::string auth;  ///< the CONNECT payload, a JSON object
     std::vector<Seat> seats;
     std::size_t index_in_namespace = 0;
     std::uint64_t connected_at = 0;  ///< log position
     Millis connected_wall_clock = 0;
-    Millis window_start = 0;         ///< of the rate limit
+    Millis window_start = 0;  ///< of the rate limit
     std::uint32_t window_events = 0;
     bool recovered = false;
-    bool leaving = false;  ///< being removed: no verb disconnects it again
+    bool leaving = false;              ///< being removed: no verb disconnects it again
     std::vector<std::uint64_t> asked;  ///< ids of acknowledgements it owes
 };
 
@@ -70,7 +70,7 @@ struct Namespace {
 
     std::string name;
     std::uint64_t serial = 0;  ///< tells its questions from those of other namespaces
-    bool is_dynamic = false;  ///< matched a pattern: removed when its last socket is gone
+    bool is_dynamic = false;   ///< matched a pattern: removed when its last socket is gone
     StringMap<std::unique_ptr<Room>> rooms;
     std::vector<Outbox::Slot> everyone;
     std::unordered_map<Id, Outbox::Slot, IdHash> by_id;
@@ -206,8 +206,8 @@ public:
     bool on_http(const proto::HttpHead& head, HttpAnswer& answer) override;
 
 private:
-    struct Client;       // what the hub keeps per session
-    struct AckWait;      // a question under way
+    struct Client;   // what the hub keeps per session
+    struct AckWait;  // a question under way
     struct PurgeTimer;
     class Encoder;
 

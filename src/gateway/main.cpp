@@ -27,9 +27,10 @@ int main(int argc, char** argv) {
     const net::Signals signals(*loop, {SIGTERM, SIGINT, SIGHUP}, [&](int number) { gateway.on_signal(number); });
     if (auto ready = gateway.start(); !ready) return daemon::complain("sio-gateway", ready.error());
     if (config.demo) {
-        std::printf("\n  Open      http://localhost:%u/?user=alice\n"
-                    "  Then type bin/sioctl emit notification '{\"message\":\"hello\"}' --to alice\n\n",
-                    gateway.port());
+        std::printf(
+            "\n  Open      http://localhost:%u/?user=alice\n"
+            "  Then type bin/sioctl emit notification '{\"message\":\"hello\"}' --to alice\n\n",
+            gateway.port());
         std::fflush(stdout);
     }
     daemon::notify_ready();  // nothing left to fail

@@ -66,7 +66,9 @@ public:
     void set_wants_offset(Slot slot, bool wants) noexcept;
     /// Binary messages are to become `b<base64>` text on this client's WebSocket (its query has b64=1).
     void set_base64(Slot slot) noexcept { records_[slot].flags |= base64_flag; }
-    [[nodiscard]] bool wants_offset(Slot slot) const noexcept { return (records_[slot].flags & wants_offset_flag) != 0; }
+    [[nodiscard]] bool wants_offset(Slot slot) const noexcept {
+        return (records_[slot].flags & wants_offset_flag) != 0;
+    }
 
     /// A poll is parked for this slot, or not any more.
     void set_poll_waiting(Slot slot, bool waiting);
@@ -114,16 +116,16 @@ public:
     [[nodiscard]] const OutboxStats& stats() const noexcept { return stats_; }
     [[nodiscard]] std::uint64_t bytes_waiting() const noexcept { return bytes_waiting_; }
 
-    static constexpr std::size_t bulk_slice = 512;       ///< recipients of fan-outs written per turn
-    static constexpr std::size_t gather_bytes = 65536;   ///< small frames are joined in a buffer up to this
-    static constexpr std::size_t max_segments = 64;      ///< larger ones are written with one sendmsg
+    static constexpr std::size_t bulk_slice = 512;      ///< recipients of fan-outs written per turn
+    static constexpr std::size_t gather_bytes = 65536;  ///< small frames are joined in a buffer up to this
+    static constexpr std::size_t max_segments = 64;     ///< larger ones are written with one sendmsg
 
 private:
     static constexpr std::uint32_t blocked_flag = 1;
     static constexpr std::uint32_t direct_flag = 2;  // in direct_
     static constexpr std::uint32_t bulk_flag = 4;    // in a job
     static constexpr std::uint32_t wants_offset_flag = 8;
-    static constexpr std::uint32_t poll_flag = 16;    // a poll is parked
+    static constexpr std::uint32_t poll_flag = 16;  // a poll is parked
     static constexpr std::uint32_t base64_flag = 32;
     static constexpr std::uint32_t mid_message_flag = 64;  // the first frame is an attachment of one that has left
     static constexpr std::uint32_t inline_frames = 3;
@@ -131,13 +133,13 @@ private:
     struct alignas(64) Record {
         int fd = -1;
         std::uint32_t flags = 0;
-        std::uint32_t count = 0;     // frames that wait
-        std::uint32_t head = 0;      // index of the first in the ring
+        std::uint32_t count = 0;  // frames that wait
+        std::uint32_t head = 0;   // index of the first in the ring
         std::uint32_t capacity = inline_frames;
-        std::uint32_t offset = 0;    // bytes of the first frame already written
-        std::uint32_t bytes = 0;     // bytes that wait, offset included
+        std::uint32_t offset = 0;  // bytes of the first frame already written
+        std::uint32_t bytes = 0;   // bytes that wait, offset included
         std::uint32_t mark = 0;
-        Frame** ring = nullptr;      // null: `few` is the ring
+        Frame** ring = nullptr;  // null: `few` is the ring
         Frame* few[inline_frames] = {};
 
         Frame** frames() noexcept { return ring != nullptr ? ring : few; }

@@ -51,9 +51,9 @@ public:
     struct Packet {
         std::uint64_t position;
         Millis sent;
-        std::vector<std::string> rooms;   ///< empty: everybody
+        std::vector<std::string> rooms;  ///< empty: everybody
         std::vector<std::string> except;
-        std::vector<FrameRef> frames;     ///< the variant with its offset
+        std::vector<FrameRef> frames;  ///< the variant with its offset
         std::size_t bytes;
     };
     void record(Packet packet, Millis now);

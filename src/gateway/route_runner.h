@@ -30,7 +30,8 @@ public:
     virtual void on_lifecycle(const Socket& socket, std::string_view event, std::string_view reason) = 0;
     /// Whether a handler of this name waits.
     [[nodiscard]] virtual bool has_handler(std::string_view nsp, std::string_view handler) const = 0;
-    /// Gives an event (`name` is its raw token) to a waiting handler of the name `handler`; `done` is called exactly once. False (and no call) when none waits.
+    /// Gives an event (`name` is its raw token) to a waiting handler of the name `handler`; `done` is called exactly
+    /// once. False (and no call) when none waits.
     virtual bool hand(const Socket& socket, std::string_view handler, std::string_view name, std::string_view arguments,
                       std::span<const std::string> attachments, bool wants_ack, Millis timeout,
                       std::function<void(HandAnswer)> done) = 0;
@@ -68,7 +69,8 @@ private:
     class SocketHost;
     struct Delayed;
 
-    void run(Socket& socket, const routes::ActionList& list, routes::Context& context, std::optional<std::uint64_t> ack);
+    void run(Socket& socket, const routes::ActionList& list, routes::Context& context,
+             std::optional<std::uint64_t> ack);
 
     Hub* hub_ = nullptr;
     EventTap* tap_ = nullptr;

@@ -50,8 +50,7 @@ std::string Address::to_string() const {
 }
 
 std::size_t AddressHash::operator()(const Address& address) const noexcept {
-    return std::hash<std::string_view>{}(
-        {reinterpret_cast<const char*>(address.bytes.data()), address.bytes.size()});
+    return std::hash<std::string_view>{}({reinterpret_cast<const char*>(address.bytes.data()), address.bytes.size()});
 }
 
 }  // namespace sio::net

@@ -74,7 +74,8 @@ Result<base::UniqueFd> listen_unix(const std::string& path) {
     if (fd.get() < 0) return system_error("cannot make a socket for " + path);
     base::UniqueFd probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (connect(probe.get(), raw, sizeof address) == 0) {
-        return fail(Errc::io, "cannot listen on " + path + ": another process answers there (choose another --control)");
+        return fail(Errc::io,
+                    "cannot listen on " + path + ": another process answers there (choose another --control)");
     }
     if (errno == ECONNREFUSED) unlink(path.c_str());
     const mode_t before = umask(0177);

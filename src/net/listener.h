@@ -10,7 +10,8 @@
 namespace sio::net {
 
 /// Listens on `host` (an IP address; no names are resolved) and `port`, non-blocking. With
-/// `share` several processes of one user that all ask for it may listen on the same port (SO_REUSEPORT). IPv6 sockets take IPv6 only. Accepted sockets have TCP_NODELAY.
+/// `share` several processes of one user that all ask for it may listen on the same port (SO_REUSEPORT). IPv6 sockets
+/// take IPv6 only. Accepted sockets have TCP_NODELAY.
 ///
 /// Errors: `usage` when `host` is no address; `io` with the system's reason (in use, not permitted, not available).
 Result<base::UniqueFd> listen_tcp(const std::string& host, std::uint16_t port, bool share = false);

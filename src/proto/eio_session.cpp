@@ -24,9 +24,7 @@ EioSession::EioSession(EioTransport transport, const EioTimes& times, Millis now
       ping_at_(now + times.ping_interval),
       transport_(transport) {}
 
-Millis EioSession::deadline() const noexcept {
-    return std::min({ping_at_, pong_by_, probe_until_, release_at_});
-}
+Millis EioSession::deadline() const noexcept { return std::min({ping_at_, pong_by_, probe_until_, release_at_}); }
 
 EioSession::Tick EioSession::tick(Millis now) noexcept {
     if (pong_by_ <= now) return Tick::ping_timeout;

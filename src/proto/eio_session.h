@@ -87,8 +87,8 @@ private:
     Millis ping_interval_;
     Millis ping_timeout_;
     Millis upgrade_timeout_;
-    Millis ping_at_;             // when the next ping is due
-    Millis pong_by_ = never;     // when the answer to the last one is due
+    Millis ping_at_;          // when the next ping is due
+    Millis pong_by_ = never;  // when the answer to the last one is due
     Millis probe_until_ = never;
     Millis release_at_ = never;
     EioTransport transport_;

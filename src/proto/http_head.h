@@ -29,9 +29,9 @@ struct HttpHead {
     std::string_view path;    ///< target up to `?`
     std::string_view query;   ///< after `?`, without `#…`
     bool http_1_0 = false;
-    bool keep_alive = true;    ///< by version and Connection
+    bool keep_alive = true;          ///< by version and Connection
     bool upgrade_websocket = false;  ///< Connection names upgrade, and Upgrade is exactly `websocket`
-    bool has_upgrade = false;  ///< any Upgrade header
+    bool has_upgrade = false;        ///< any Upgrade header
     bool expect_continue = false;
     bool chunked = false;
     std::uint64_t content_length = 0;

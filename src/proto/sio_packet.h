@@ -30,14 +30,12 @@ inline constexpr std::size_t max_attachments = 10;
 /// One complete packet. Views live until the next call of the decoder that returned it.
 struct SioPacket {
     SioType type;
-    std::string_view nsp;                       ///< "/" when the text names none
-    std::optional<std::uint64_t> id;            ///< acknowledgement id
-    std::string_view json;                      ///< validated payload without blanks around it; may be empty
+    std::string_view nsp;             ///< "/" when the text names none
+    std::optional<std::uint64_t> id;  ///< acknowledgement id
+    std::string_view json;            ///< validated payload without blanks around it; may be empty
     const std::vector<std::string>* attachments = nullptr;  ///< for binary types only
 
-    [[nodiscard]] bool is_event() const noexcept {
-        return type == SioType::event || type == SioType::binary_event;
-    }
+    [[nodiscard]] bool is_event() const noexcept { return type == SioType::event || type == SioType::binary_event; }
     [[nodiscard]] bool is_ack() const noexcept { return type == SioType::ack || type == SioType::binary_ack; }
 };
 

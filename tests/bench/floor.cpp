@@ -8,22 +8,22 @@
 
 #include "websocket.h"
 
-#include <algorithm>
 #include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <unistd.h>
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string>
 #include <string_view>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/types.h>
-#include <unistd.h>
 #include <unordered_map>
 #include <vector>
 
@@ -54,7 +54,7 @@ struct PollSession {
 };
 
 class Floor {
-  public:
+public:
     explicit Floor(std::uint16_t port) {
         listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         const int one = 1;
@@ -77,8 +77,7 @@ class Floor {
     [[noreturn]] void run() {
         std::vector<epoll_event> events(512);
         for (;;) {
-            const int count =
-                ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), -1);
+            const int count = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), -1);
             for (int i = 0; i < count; ++i) {
                 const int fd = events[static_cast<std::size_t>(i)].data.fd;
                 if (fd == listener_) {
@@ -90,7 +89,7 @@ class Floor {
         }
     }
 
-  private:
+private:
     Connection& at(int fd) { return connections_[static_cast<std::size_t>(fd)]; }
 
     void watch(int fd) const {
@@ -163,9 +162,8 @@ class Floor {
         }
         std::size_t used = 0;
         while (used < size && at(fd).is_open) {
-            const std::size_t step = at(fd).is_websocket
-                                         ? take_frame(fd, data + used, size - used)
-                                         : take_request(fd, data + used, size - used);
+            const std::size_t step = at(fd).is_websocket ? take_frame(fd, data + used, size - used)
+                                                         : take_request(fd, data + used, size - used);
             if (step == 0) {
                 break;
             }
@@ -179,8 +177,7 @@ class Floor {
     /// Both take_ functions return the bytes they used up, 0 when more are needed.
     std::size_t take_frame(int fd, char* data, std::size_t size) {
         FrameHeader header;
-        if (!read_frame_header({data, size}, header) ||
-            size < header.header_size + header.payload_size) {
+        if (!read_frame_header({data, size}, header) || size < header.header_size + header.payload_size) {
             return 0;
         }
         char* payload = data + header.header_size;
@@ -273,8 +270,7 @@ class Floor {
             respond(fd, R"(0{"sid":")" + sid + std::string{open_rest});
             return;
         }
-        const auto sid =
-            target.substr(at_sid + 5, target.find_first_of("& ", at_sid + 1) - at_sid - 5);
+        const auto sid = target.substr(at_sid + 5, target.find_first_of("& ", at_sid + 1) - at_sid - 5);
         PollSession& session = polls_[std::string{sid}];
         if (!head.starts_with("POST")) {
             session.held_get = fd;

@@ -18,8 +18,13 @@
 #include "measure.h"
 #include "websocket.h"
 
-#include <algorithm>
 #include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -29,13 +34,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string>
 #include <string_view>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 #include <vector>
 
 namespace {
@@ -83,17 +83,16 @@ struct Faults {
 
     bool any() const { return (lost | repeated | reordered | altered | failures) != 0; }
     std::string json() const {
-        return format(
-            R"("lost":%llu,"repeated":%llu,"reordered":%llu,"altered":%llu,"failures":%llu)",
-            static_cast<unsigned long long>(lost), static_cast<unsigned long long>(repeated),
-            static_cast<unsigned long long>(reordered), static_cast<unsigned long long>(altered),
-            static_cast<unsigned long long>(failures));
+        return format(R"("lost":%llu,"repeated":%llu,"reordered":%llu,"altered":%llu,"failures":%llu)",
+                      static_cast<unsigned long long>(lost), static_cast<unsigned long long>(repeated),
+                      static_cast<unsigned long long>(reordered), static_cast<unsigned long long>(altered),
+                      static_cast<unsigned long long>(failures));
     }
 };
 
 /// Checks that the numbers of one stream arrive once each and in order; remembers the last 64.
 class SequenceCheck {
-  public:
+public:
     void take(std::uint64_t number, Faults& faults) {
         if (number == next_) {
             recent_ = (recent_ << 1U) | 1U;
@@ -117,14 +116,14 @@ class SequenceCheck {
     }
     std::uint64_t next() const { return next_; }
 
-  private:
+private:
     std::uint64_t next_ = 0;
     std::uint64_t recent_ = ~std::uint64_t{0};
 };
 
 /// A packet with a number in it, made and recognised without formatting: only the digits change.
 class NumberedPacket {
-  public:
+public:
     NumberedPacket(std::string_view before, std::string_view after) : number_at_{before.size()} {
         packet_.append(before).append(sequence_digits, '0');
         for (std::size_t i = sequence_digits; i < text_size; ++i) {
@@ -142,8 +141,7 @@ class NumberedPacket {
     /// Reads the number; false if anything else differs from what with() makes.
     bool read(std::string_view packet, std::uint64_t& number) const {
         const std::size_t rest = number_at_ + sequence_digits;
-        if (packet.size() != packet_.size() ||
-            std::memcmp(packet.data(), packet_.data(), number_at_) != 0 ||
+        if (packet.size() != packet_.size() || std::memcmp(packet.data(), packet_.data(), number_at_) != 0 ||
             std::memcmp(packet.data() + rest, packet_.data() + rest, packet_.size() - rest) != 0) {
             return false;
         }
@@ -152,7 +150,7 @@ class NumberedPacket {
         return result.ptr == digits + sequence_digits;
     }
 
-  private:
+private:
     std::string packet_;
     std::size_t number_at_;
 };
@@ -175,8 +173,7 @@ int open_socket(std::uint16_t port, std::size_t index) {
     }
     address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
-        errno != EINPROGRESS) {
+    if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 && errno != EINPROGRESS) {
         give_up(format("connect: %s", std::strerror(errno)));
     }
     return fd;
@@ -192,7 +189,7 @@ struct Connection {
 
 /// The epoll loop: connections are known by their index. Subclasses say what the bytes mean.
 class Loop {
-  public:
+public:
     explicit Loop(const Options& options) : options_{options}, meter_{options.server} {
         epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
         last_progress_ = now_ns();
@@ -201,7 +198,7 @@ class Loop {
     Loop(const Loop&) = delete;
     Loop& operator=(const Loop&) = delete;
 
-  protected:
+protected:
     /// Takes bytes of connection `index` that start where a message starts; returns how many of
     /// them made whole messages.
     virtual std::size_t take(std::size_t index, char* data, std::size_t size) = 0;
@@ -256,8 +253,7 @@ class Loop {
         std::array<epoll_event, 512> events{};
         last_progress_ = now_ns();
         while (!done()) {
-            const int count =
-                ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 1);
+            const int count = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 1);
             turn_start_ = now_ns();
             for (int i = 0; i < count; ++i) {
                 const epoll_event& event = events[static_cast<std::size_t>(i)];
@@ -306,8 +302,7 @@ class Loop {
             return;
         }
         if (got <= 0) {
-            give_up(format("connection %zu: %s", index,
-                           got == 0 ? "closed by the server" : std::strerror(errno)));
+            give_up(format("connection %zu: %s", index, got == 0 ? "closed by the server" : std::strerror(errno)));
         }
         const auto size = static_cast<std::size_t>(got);
         if (connection.unread.empty()) {
@@ -326,15 +321,13 @@ class Loop {
     /// What every result starts with; `messages` were counted while the meter ran.
     std::string result_json(std::uint64_t messages) const {
         const auto count = static_cast<double>(messages);
-        return format(
-            R"("mode":"%.*s","clients":%zu,"in_flight":%zu,"seconds":%.3f,"messages":%llu,)"
-            R"("per_second":%.0f,"cpu_us":%.4f,"server_share":%.3f,"load_share":%.3f,)"
-            R"("other_share":%.3f,"stolen_share":%.3f)",
-            static_cast<int>(options_.mode.size()), options_.mode.data(), options_.clients,
-            options_.in_flight, meter_.seconds(), static_cast<unsigned long long>(messages),
-            count / meter_.seconds(), messages > 0 ? meter_.server_us() / count : 0,
-            meter_.server_share(), meter_.load_share(), meter_.other_share(),
-            meter_.stolen_share());
+        return format(R"("mode":"%.*s","clients":%zu,"in_flight":%zu,"seconds":%.3f,"messages":%llu,)"
+                      R"("per_second":%.0f,"cpu_us":%.4f,"server_share":%.3f,"load_share":%.3f,)"
+                      R"("other_share":%.3f,"stolen_share":%.3f)",
+                      static_cast<int>(options_.mode.size()), options_.mode.data(), options_.clients,
+                      options_.in_flight, meter_.seconds(), static_cast<unsigned long long>(messages),
+                      count / meter_.seconds(), messages > 0 ? meter_.server_us() / count : 0, meter_.server_share(),
+                      meter_.load_share(), meter_.other_share(), meter_.stolen_share());
     }
 
     std::string latency_json() const {
@@ -344,8 +337,7 @@ class Loop {
 
     int print(const std::string& fields) const {
         const bool ok = !faults_.any() && !is_stalled_;
-        std::printf("{\"ok\":%s,%s,%s}\n", ok ? "true" : "false", fields.c_str(),
-                    faults_.json().c_str());
+        std::printf("{\"ok\":%s,%s,%s}\n", ok ? "true" : "false", fields.c_str(), faults_.json().c_str());
         return ok ? 0 : 1;
     }
 
@@ -359,7 +351,7 @@ class Loop {
     std::int64_t last_progress_ = 0;
     bool is_stalled_ = false;
 
-  private:
+private:
     void handle(std::size_t index, std::uint32_t events) {
         Connection& connection = connections_[index];
         if (is_connecting_[index] && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0) {
@@ -386,8 +378,8 @@ class Loop {
     void write(std::size_t index) {
         Connection& connection = connections_[index];
         if (!connection.unsent.empty()) {
-            const ssize_t sent = ::send(connection.fd, connection.unsent.data(),
-                                        connection.unsent.size(), MSG_NOSIGNAL);
+            const ssize_t sent =
+                ::send(connection.fd, connection.unsent.data(), connection.unsent.size(), MSG_NOSIGNAL);
             if (sent < 0 && errno != EAGAIN) {
                 give_up(format("connection %zu: %s", index, std::strerror(errno)));
             }
@@ -411,10 +403,10 @@ class Loop {
 
 /// The common part of all modes over WebSocket: handshake, CONNECT, heartbeat.
 class WebSocketLoop : public Loop {
-  public:
+public:
     using Loop::Loop;
 
-  protected:
+protected:
     /// A Socket.IO packet, with the leading '4' of Engine.IO, that is not the answer to CONNECT.
     virtual void packet(std::size_t index, std::string_view text) = 0;
     virtual void pong(std::size_t /*index*/, std::string_view /*text*/) {}
@@ -450,8 +442,7 @@ class WebSocketLoop : public Loop {
         FrameHeader header;
         while (read_frame_header({data + used, size - used}, header) &&
                size - used >= header.header_size + header.payload_size) {
-            take_frame(index, header.opcode,
-                       {data + used + header.header_size, header.payload_size});
+            take_frame(index, header.opcode, {data + used + header.header_size, header.payload_size});
             used += header.header_size + header.payload_size;
         }
         return used;
@@ -459,7 +450,7 @@ class WebSocketLoop : public Loop {
 
     std::size_t joined_ = 0;
 
-  private:
+private:
     enum class Phase : std::uint8_t { upgrading, opening, joining, joined };
 
     static std::string key_of(std::size_t index) {
@@ -479,8 +470,8 @@ class WebSocketLoop : public Loop {
             return 0;
         }
         std::string head{in.substr(0, end)};
-        const bool accepted = head.starts_with("HTTP/1.1 101") &&
-                              head.find(accept_key(key_of(index))) != std::string::npos;
+        const bool accepted =
+            head.starts_with("HTTP/1.1 101") && head.find(accept_key(key_of(index))) != std::string::npos;
         std::transform(head.begin(), head.end(), head.begin(),
                        [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
         if (!accepted || head.find("sec-websocket-extensions") != std::string::npos) {
@@ -519,7 +510,7 @@ class WebSocketLoop : public Loop {
 
 /// `connect`: what opening, keeping and closing connections costs.
 class Connect : public WebSocketLoop {
-  public:
+public:
     using WebSocketLoop::WebSocketLoop;
 
     int run() {
@@ -542,20 +533,19 @@ class Connect : public WebSocketLoop {
             cpu = now;
         }
         const auto clients = static_cast<double>(options_.clients);
-        return print(
-            result_json(options_.clients) +
-            format(R"(,"bytes_per_connection":%.0f,"resident_before":%lld,"close_cpu_us":%.2f)",
-                   static_cast<double>(after - before) / clients, static_cast<long long>(before),
-                   static_cast<double>(cpu - cpu_before_close) / 1e3 / clients));
+        return print(result_json(options_.clients) +
+                     format(R"(,"bytes_per_connection":%.0f,"resident_before":%lld,"close_cpu_us":%.2f)",
+                            static_cast<double>(after - before) / clients, static_cast<long long>(before),
+                            static_cast<double>(cpu - cpu_before_close) / 1e3 / clients));
     }
 
-  private:
+private:
     void packet(std::size_t, std::string_view) override { ++faults_.altered; }
 };
 
 /// `echo`: one acknowledged event in flight per client.
 class Echo : public WebSocketLoop {
-  public:
+public:
     using WebSocketLoop::WebSocketLoop;
 
     int run() {
@@ -579,7 +569,7 @@ class Echo : public WebSocketLoop {
         return print(result_json(messages) + "," + latency_json());
     }
 
-  private:
+private:
     struct Stream {
         std::uint64_t number = 0;  ///< of the event in flight, or of the next one
         std::int64_t sent = 0;
@@ -597,16 +587,13 @@ class Echo : public WebSocketLoop {
         send_packet(index, text_);
     }
 
-    std::uint64_t number_of(std::size_t index) const {
-        return index * 100'000 + streams_[index].number % 100'000;
-    }
+    std::uint64_t number_of(std::size_t index) const { return index * 100'000 + streams_[index].number % 100'000; }
 
     void packet(std::size_t index, std::string_view text) override {
         Stream& stream = streams_[index];
         std::uint64_t id = 0;
         const char* end = text.data() + text.size();
-        const auto id_end =
-            std::from_chars(text.data() + std::min<std::size_t>(2, text.size()), end, id).ptr;
+        const auto id_end = std::from_chars(text.data() + std::min<std::size_t>(2, text.size()), end, id).ptr;
         const std::string_view args{id_end, static_cast<std::size_t>(end - id_end)};
         if (stream.is_waiting && text.starts_with("43") && id == stream.number &&
             args == answer_.with(number_of(index))) {
@@ -637,9 +624,8 @@ class Echo : public WebSocketLoop {
 
 /// `fanout` and `mixed`: client 0 broadcasts to everybody, itself included.
 class Fanout : public WebSocketLoop {
-  public:
-    Fanout(const Options& options, bool with_probes)
-        : WebSocketLoop{options}, probes_(with_probes ? 3 : 0) {}
+public:
+    Fanout(const Options& options, bool with_probes) : WebSocketLoop{options}, probes_(with_probes ? 3 : 0) {}
 
     int run() {
         const std::size_t clients = options_.clients;
@@ -660,7 +646,7 @@ class Fanout : public WebSocketLoop {
         return print(result_json(measured_) + "," + latency_json() + probes_json());
     }
 
-  private:
+private:
     struct Broadcast {
         std::int64_t sent = 0;
         std::size_t missing = 0;  ///< clients that have not received it
@@ -786,8 +772,7 @@ class Fanout : public WebSocketLoop {
             probe.is_waiting = false;
             ++probe.number;
             // 0.5 to 2.5 ms later, so that the probes meet every phase of a broadcast.
-            probe.due =
-                now_ + 500'000 + static_cast<std::int64_t>(probe.number * 617'213 % 2'000'000);
+            probe.due = now_ + 500'000 + static_cast<std::int64_t>(probe.number * 617'213 % 2'000'000);
         }
         return is_right;
     }
@@ -806,11 +791,11 @@ class Fanout : public WebSocketLoop {
         constexpr std::array names{"ack", "message", "ping"};
         for (std::size_t kind = 0; kind < probes_.size(); ++kind) {
             const Histogram& waits = probes_[kind].waits;
-            json += format(R"(,"%s_probes":%llu,"%s_wait_p50_ms":%.3f,"%s_wait_p99_ms":%.3f,)"
-                           R"("%s_wait_max_ms":%.3f)",
-                           names[kind], static_cast<unsigned long long>(waits.count()), names[kind],
-                           waits.quantile_ms(0.5), names[kind], waits.quantile_ms(0.99),
-                           names[kind], waits.largest_ms());
+            json +=
+                format(R"(,"%s_probes":%llu,"%s_wait_p50_ms":%.3f,"%s_wait_p99_ms":%.3f,)"
+                       R"("%s_wait_max_ms":%.3f)",
+                       names[kind], static_cast<unsigned long long>(waits.count()), names[kind], waits.quantile_ms(0.5),
+                       names[kind], waits.quantile_ms(0.99), names[kind], waits.largest_ms());
         }
         return json + format(R"(,"probe_delay_ms":%.3f)", static_cast<double>(probe_delay_) / 1e6);
     }
@@ -829,7 +814,7 @@ class Fanout : public WebSocketLoop {
 
 /// `poll`: as `echo`, by HTTP long polling. Client i has connection 2i for GET, 2i+1 for POST.
 class Poll : public Loop {
-  public:
+public:
     using Loop::Loop;
 
     int run() {
@@ -856,7 +841,7 @@ class Poll : public Loop {
         return print(result_json(messages) + "," + latency_json());
     }
 
-  private:
+private:
     struct Client {
         std::string sid;
         std::string unposted;  ///< packets that wait for the POST under way, joined by 0x1e
@@ -909,13 +894,10 @@ class Poll : public Loop {
         client.sent = now_ns();
         client.is_waiting = true;
         ++waiting_;
-        post(index,
-             "42" + std::to_string(client.number) + std::string{event_.with(number_of(index))});
+        post(index, "42" + std::to_string(client.number) + std::string{event_.with(number_of(index))});
     }
 
-    std::uint64_t number_of(std::size_t index) const {
-        return index * 100'000 + clients_[index].number % 100'000;
-    }
+    std::uint64_t number_of(std::size_t index) const { return index * 100'000 + clients_[index].number % 100'000; }
 
     std::size_t take(std::size_t connection, char* data, std::size_t size) override {
         const std::string_view in{data, size};
@@ -999,8 +981,7 @@ class Poll : public Loop {
     }
 
     std::string expected_answer(std::size_t index) {
-        return "43" + std::to_string(clients_[index].number) +
-               std::string{answer_.with(number_of(index))};
+        return "43" + std::to_string(clients_[index].number) + std::string{answer_.with(number_of(index))};
     }
 
     std::vector<Client> clients_;
@@ -1040,8 +1021,7 @@ bool read_options(int argc, char** argv, Options& options) {
             return false;
         }
     }
-    return argc % 2 == 0 && options.port != 0 && options.server > 0 && options.clients >= 4 &&
-           options.in_flight >= 1;
+    return argc % 2 == 0 && options.port != 0 && options.server > 0 && options.clients >= 4 && options.in_flight >= 1;
 }
 
 }  // namespace

@@ -2,17 +2,17 @@
 // everything else on the machine used meanwhile, and a histogram of waiting times.
 #pragma once
 
+#include <dirent.h>
+#include <sys/types.h>
+#include <unistd.h>
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
 #include <cstdio>
 #include <ctime>
-#include <dirent.h>
 #include <string>
 #include <string_view>
-#include <sys/types.h>
-#include <unistd.h>
 
 namespace sio::bench {
 
@@ -26,9 +26,7 @@ inline std::int64_t clock_ns(clockid_t clock) {
 }
 
 /// Monotonic time in nanoseconds.
-inline std::int64_t now_ns() {
-    return clock_ns(CLOCK_MONOTONIC);
-}
+inline std::int64_t now_ns() { return clock_ns(CLOCK_MONOTONIC); }
 
 /// CPU used so far by all threads of a process, user and system, in nanoseconds. It is the sum that
 /// utime + stime of /proc/PID/stat show in ticks, without the rounding.
@@ -77,9 +75,8 @@ inline std::int64_t family_ticks(const std::string& pid) {
     const auto name_end = text.rfind(')');  // the name may contain anything
     long long user = 0, system = 0, child_user = 0, child_system = 0;
     if (name_end == std::string_view::npos ||
-        std::sscanf(line.data() + name_end + 1,
-                    " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lld %lld %lld %lld", &user,
-                    &system, &child_user, &child_system) != 4) {
+        std::sscanf(line.data() + name_end + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lld %lld %lld %lld",
+                    &user, &system, &child_user, &child_system) != 4) {
         return 0;
     }
     return user + system + child_user + child_system;
@@ -104,8 +101,8 @@ inline OthersTime others_time(pid_t server) {
     }
     if (std::FILE* file = std::fopen("/proc/stat", "re"); file != nullptr) {
         long long user = 0, nice = 0, system = 0, irq = 0, softirq = 0, steal = 0;
-        if (std::fscanf(file, "cpu %lld %lld %lld %*d %*d %lld %lld %lld", &user, &nice, &system,
-                        &irq, &softirq, &steal) == 6) {
+        if (std::fscanf(file, "cpu %lld %lld %lld %*d %*d %lld %lld %lld", &user, &nice, &system, &irq, &softirq,
+                        &steal) == 6) {
             time.machine = (user + nice + system + irq + softirq) * ns_per_tick;
             time.stolen = steal * ns_per_tick;
         }
@@ -117,7 +114,7 @@ inline OthersTime others_time(pid_t server) {
 /// The CPU account of one measured span. What concerns the server is read within microseconds;
 /// adding up all other processes takes a few milliseconds, before the span and after it.
 class Meter {
-  public:
+public:
     explicit Meter(pid_t server) : server_{server} {}
 
     void begin() {
@@ -142,16 +139,14 @@ class Meter {
     }
     double stolen_share() const { return share(others_end_.stolen - others_begin_.stolen); }
 
-  private:
+private:
     struct Reading {
         std::int64_t now = 0;
         std::int64_t server = 0;
         std::int64_t self = 0;
     };
 
-    Reading read() const {
-        return {now_ns(), process_cpu_ns(server_), clock_ns(CLOCK_PROCESS_CPUTIME_ID)};
-    }
+    Reading read() const { return {now_ns(), process_cpu_ns(server_), clock_ns(CLOCK_PROCESS_CPUTIME_ID)}; }
     double share(std::int64_t ns) const {
         const auto span = end_.now - begin_.now;
         return span > 0 ? static_cast<double>(ns) / static_cast<double>(span) : 0;
@@ -166,7 +161,7 @@ class Meter {
 
 /// Counts durations in buckets that are at most 1.6 % wide.
 class Histogram {
-  public:
+public:
     void add(std::int64_t ns, std::uint64_t times = 1) {
         const std::uint64_t value = ns > 0 ? static_cast<std::uint64_t>(ns) : 0;
         counts_[bucket(value)] += times;
@@ -192,7 +187,7 @@ class Histogram {
     double largest_ms() const { return static_cast<double>(largest_) / 1e6; }
     std::uint64_t count() const { return total_; }
 
-  private:
+private:
     static constexpr unsigned fine_bits = 6;
 
     static std::size_t bucket(std::uint64_t value) {

@@ -77,8 +77,7 @@ inline std::array<std::uint8_t, 20> sha1(std::string_view data) {
 
 /// Standard base64 with padding.
 inline std::string base64(const std::uint8_t* data, std::size_t size) {
-    constexpr std::string_view alphabet =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    constexpr std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     std::string text;
     for (std::size_t i = 0; i < size; i += 3) {
         std::uint32_t group = 0;
@@ -161,8 +160,7 @@ inline void apply_mask(char* data, std::size_t size, std::uint32_t mask) {
 
 /// Appends a whole frame to `out`. A mask other than 0 makes it a client's frame. Payloads of
 /// 64 KiB and more are not meant for this function.
-inline void append_frame(std::string& out, std::uint8_t opcode, std::string_view payload,
-                         std::uint32_t mask = 0) {
+inline void append_frame(std::string& out, std::uint8_t opcode, std::string_view payload, std::uint32_t mask = 0) {
     const unsigned mask_bit = mask != 0 ? 128U : 0U;
     out.push_back(static_cast<char>(128U | opcode));
     if (payload.size() < 126) {
