@@ -10,18 +10,13 @@
 namespace sio::gateway {
 
 Id IdSource::next() {
-    if (used_ == random_.size()) {
-        std::size_t got = 0;
-        while (got < random_.size()) {
-            const ssize_t n = getrandom(random_.data() + got, random_.size() - got, 0);
-            if (n < 0) std::abort();  // no randomness: no session may be handed out
-            got += static_cast<std::size_t>(n);
-        }
-        used_ = 0;
-    }
+    // A shell would take an id that begins with '-' (62) for an option.
+    do {
+        if (used_ == random_.size()) refill();
+        used_ += 12;
+    } while (random_[used_ - 12] >> 2U == 62);
     char raw[15];
-    std::memcpy(raw, random_.data() + used_, 12);
-    used_ += 12;
+    std::memcpy(raw, random_.data() + used_ - 12, 12);
     raw[12] = static_cast<char>(counter_ >> 16);
     raw[13] = static_cast<char>(counter_ >> 8);
     raw[14] = static_cast<char>(counter_);
@@ -33,6 +28,16 @@ Id IdSource::next() {
         id.text[i] = text[i] == '/' ? '_' : text[i] == '+' ? '-' : text[i];
     }
     return id;
+}
+
+void IdSource::refill() {
+    std::size_t got = 0;
+    while (got < random_.size()) {
+        const ssize_t n = getrandom(random_.data() + got, random_.size() - got, 0);
+        if (n < 0) std::abort();  // no randomness: no session may be handed out
+        got += static_cast<std::size_t>(n);
+    }
+    used_ = 0;
 }
 
 }  // namespace sio::gateway

@@ -9,7 +9,7 @@
 
 namespace sio::gateway {
 
-/// 12 random bytes and a 24-bit counter in URL-safe base64: always 20 characters, no padding.
+/// 12 random bytes and a 24-bit counter in URL-safe base64: always 20 characters, no padding, no '-' in front.
 struct Id {
     std::array<char, 20> text{};
 
@@ -38,6 +38,8 @@ public:
     Id next();
 
 private:
+    void refill();
+
     std::array<unsigned char, 12 * 64> random_{};
     std::size_t used_ = sizeof random_;
     std::uint32_t counter_ = 0;

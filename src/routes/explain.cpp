@@ -41,13 +41,14 @@ std::string time_of(Milliseconds time) { return std::to_string(time.count()) + "
 /// Tells what it is asked to do.
 class Teller final : public Host {
 public:
-    Teller(const Question& question, std::vector<Step>& steps) : rooms_(question.rooms), steps_(steps) {
+    Teller(const Question& question, std::vector<Step>& steps)
+        : question_(question), rooms_(question.rooms), steps_(steps) {
         rooms_.emplace_back(supposed_id);
         if (!question.user.empty()) rooms_.push_back(question.user);
     }
 
-    std::optional<std::string> query(std::string_view) const override { return std::nullopt; }
-    std::optional<std::string> header(std::string_view) const override { return std::nullopt; }
+    std::optional<std::string> query(std::string_view name) const override { return find(question_.query, name); }
+    std::optional<std::string> header(std::string_view name) const override { return find(question_.header, name); }
     std::string rooms() const override { return array_of(rooms_); }
     bool is_in(std::string_view room) const override { return std::ranges::find(rooms_, room) != rooms_.end(); }
 
@@ -138,6 +139,11 @@ public:
     }
 
 private:
+    static std::optional<std::string> find(const std::map<std::string, std::string, std::less<>>& values,
+                                           std::string_view name) {
+        const auto found = values.find(name);
+        return found == values.end() ? std::nullopt : std::optional{found->second};
+    }
     static std::string described(const Message& message) {
         return "\"event\":" + std::string{message.event} + ",\"args\":" + bracketed(message.args);
     }
@@ -145,6 +151,7 @@ private:
         steps_.push_back({std::string{verb}, std::move(text), "{" + details + "}"});
     }
 
+    const Question& question_;
     std::vector<std::string> rooms_;
     std::vector<Step>& steps_;
     std::deque<Pending> waiting_;
@@ -199,6 +206,8 @@ Result<std::vector<Step>> explain(const Routes& routes, const Question& question
     context.now_ms = question.now_ms;
 
     std::vector<Step> steps;
+    Teller teller{question, steps};
+    context.facts = &teller;
     if (const auto refused = refusal(*nsp, context)) {
         std::string details = "{\"message\":" + json::quote(refused->message);
         if (!refused->data.empty()) details += ",\"data\":" + refused->data;
@@ -222,7 +231,6 @@ Result<std::vector<Step>> explain(const Routes& routes, const Question& question
                     "cannot find a route for " + token + " in " + json::quote(question.nsp) + ": the event is ignored");
     }
 
-    Teller teller{question, steps};
     // Nobody shares these routes: they outlive the runs, which end below.
     const std::shared_ptr<const Routes> borrowed{std::shared_ptr<const Routes>{}, &routes};
     Run::start(borrowed, *list, context, teller);

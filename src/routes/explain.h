@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,6 +34,8 @@ struct Question {
     std::string answer = "[]";       ///< what `ask` and `hand` get, a JSON array
     std::string auth = "{}";         ///< a JSON object
     std::vector<std::string> rooms;  ///< the socket is in these; its own id and the user's are added
+    std::map<std::string, std::string, std::less<>> query;   ///< of the handshake
+    std::map<std::string, std::string, std::less<>> header;  ///< of the handshake, by lower-case name
     std::int64_t now_ms = 0;
 };
 

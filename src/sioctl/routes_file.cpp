@@ -1,4 +1,6 @@
 // routes check, routes explain: a routes file, without a gateway.
+#include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -22,6 +24,24 @@ Outcome<std::string> read_file(const std::string& path) {
     text << file.rdbuf();  // fails for an empty file, too: the parser says so
     if (errno != 0) return give_up(exit_code::config, "cannot read " + path + ": " + std::strerror(errno));
     return text.str();
+}
+
+/// Reads `NAME=VALUE` texts; names are made lower-case when they are a header's.
+Outcome<std::map<std::string, std::string, std::less<>>> pairs_of(const Invocation& invocation,
+                                                                  std::string_view option) {
+    std::map<std::string, std::string, std::less<>> pairs;
+    for (const std::string& text : invocation.all(option)) {
+        const std::size_t equals = text.find('=');
+        if (equals == std::string::npos || equals == 0) {
+            return give_up(exit_code::usage, std::string(option) + ' ' + text + " is not NAME=VALUE");
+        }
+        std::string name = text.substr(0, equals);
+        if (option == "--header")
+            std::ranges::transform(name, name.begin(),
+                                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+        pairs.insert_or_assign(std::move(name), text.substr(equals + 1));
+    }
+    return pairs;
 }
 
 }  // namespace
@@ -55,6 +75,12 @@ int run_routes_explain(const Invocation& invocation) {
     if (!nsp) return finish(nsp.error());
     auto arguments = arguments_of(invocation.all("ARG"), invocation.has("--string"));
     if (!arguments) return finish(arguments.error());
+    auto answer = arguments_of(invocation.all("--answer"), false);
+    if (!answer) return finish(answer.error());
+    auto query = pairs_of(invocation, "--query");
+    if (!query) return finish(query.error());
+    auto header = pairs_of(invocation, "--header");
+    if (!header) return finish(header.error());
     const auto text = read_file(path);
     if (!text) return finish(text.error());
     const auto parsed = routes::parse_routes(*text, path);
@@ -65,6 +91,11 @@ int run_routes_explain(const Invocation& invocation) {
     question.event = invocation.one("EVENT");
     question.user = invocation.one("--user");
     question.args = std::move(*arguments);
+    question.answer = std::move(*answer);
+    question.auth = invocation.one("--auth", "{}");
+    question.rooms = invocation.all("--room");
+    question.query = std::move(*query);
+    question.header = std::move(*header);
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     question.now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
     const auto steps = routes::explain(*parsed, question);

@@ -487,6 +487,18 @@ async function routesFile() {
     await exits(1, ['routes', 'explain', good, 'unheard-of']);
     await exits(65, ['routes', 'explain', good, 'echo', 'oops']);
   });
+  await checks.step('routes explain supposes the handshake, the rooms and the answer it is told', async () => {
+    const asks = join(folder, 'asks.json');
+    writeFileSync(asks, JSON.stringify({ version: 1, namespaces: { '/': { events: { go: [
+      { ask: 'why' },
+      { ack: ['{answer.0}', '{handshake.query.v}', '{handshake.headers.x-app}', '{handshake.auth.tier}', '{socket.rooms}'] },
+    ] } } } }));
+    const { out } = await exits(0, ['routes', 'explain', asks, 'go', '--query', 'v=2', '--header', 'X-App=web',
+      '--auth', '{"tier":7}', '--room', 'r1', '--answer', '"because"']);
+    same(lines(out)[1].args, ['because', '2', 'web', 7, ['r1', 'supposed-socket-id']]);
+    await exits(64, ['routes', 'explain', asks, 'go', '--query', 'v']);
+    await exits(65, ['routes', 'explain', asks, 'go', '--auth', '{']);
+  });
 }
 
 async function completing() {

@@ -33,6 +33,7 @@ Test(ids, an_id_is_20_characters_that_need_no_escaping_in_a_query) {
     for (int i = 0; i < 5000; ++i) {
         const Id id = source.next();
         cr_assert(id.view().size() == 20);
+        cr_assert(id.view().front() != '-', "a command line would take it for an option");
         cr_assert(id.view().find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") ==
                   std::string_view::npos);
     }
