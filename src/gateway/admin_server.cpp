@@ -398,7 +398,7 @@ void AdminServer::emit(Client& client, const wire::AdminRequest& request) {
         return refuse(wire::admin_error::unavailable, "10000 emits wait for acknowledgements already");
     }
     const std::uint64_t number = client.number();
-    hub_.ask(*nsp, selection, event, static_cast<Millis>(*timeout), [this, number, id = request.id](Answers answers) {
+    hub_.ask(*nsp, selection, event, static_cast<Millis>(*timeout), [this, number, id = request.id](const Answers& answers) {
         const auto found = clients_.find(number);
         if (found == clients_.end()) return;
         std::string list = ",\"answers\":[";

@@ -52,7 +52,7 @@ void Outbox::set_wants_offset(Slot slot, bool wants) noexcept {
 
 void Outbox::grow(Record& record) {
     const std::uint32_t capacity = record.capacity < 8 ? 16 : record.capacity * 2;
-    auto* ring = static_cast<Frame**>(std::malloc(capacity * sizeof(Frame*)));
+    auto** ring = static_cast<Frame**>(std::malloc(sizeof(void*) * capacity));
     if (ring == nullptr) std::abort();
     for (std::uint32_t i = 0; i < record.count; ++i) ring[i] = record.at(i);
     std::free(record.ring);

@@ -15,7 +15,7 @@
 namespace sio::routes {
 namespace {
 
-using std::string_view_literals::operator""sv;
+using namespace std::string_view_literals;
 using json::Kind;
 
 /// What a template or action may use depends on when its list runs.
@@ -410,6 +410,7 @@ std::optional<Action> Loader::action(const Node& node, Place& place) {
 
     std::vector<std::string_view> verb_words;
     std::vector<std::string_view> all_words;
+    verb_words.reserve(std::size(verbs));
     for (const Verb& one : verbs) verb_words.push_back(one.word);
     all_words = verb_words;
     for (const Verb& one : verbs) {

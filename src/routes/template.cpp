@@ -13,7 +13,7 @@
 namespace sio::routes {
 namespace {
 
-using std::string_view_literals::operator""sv;
+using namespace std::string_view_literals;
 
 // ---- compiling ----
 

@@ -10,8 +10,6 @@
 #include <csignal>
 #include <cstring>
 
-extern char** environ;
-
 namespace sio::sioctl {
 
 namespace {
@@ -43,6 +41,7 @@ std::vector<std::string> environment_with(const std::vector<std::pair<std::strin
 
 std::vector<char*> pointers_to(std::vector<std::string>& texts) {
     std::vector<char*> pointers;
+    pointers.reserve(texts.size() + 1);
     for (std::string& text : texts) pointers.push_back(text.data());
     pointers.push_back(nullptr);
     return pointers;
