@@ -235,6 +235,8 @@ std::string Gateway::metrics() {
     wire::ObjectWriter rest;
     rest.number("sockets", n(hub_.socket_count()))
         .number("connections", n(engine_.connection_count()))
+        .raw("longestTurnMs", std::to_string(static_cast<double>(loop_.longest_turn()) / 1000.0))
+        .number("slowTurns", n(loop_.slow_turns()))
         .number("connectionsRefused", n(engine.connections_refused))
         .number("upgrades", n(engine.upgrades))
         .number("httpRequests", n(engine.requests))
@@ -308,6 +310,9 @@ std::string Gateway::prometheus() {
     gauge("sio_redis_connected", "Whether Redis answers.", 0);
     gauge("sio_kafka_connected", "Whether the bridge reports Kafka.", 0);
     gauge("sio_draining", "Whether the gateway is draining.", draining_ ? 1 : 0);
+    one("sio_loop_longest_turn_seconds", "gauge", "The longest anything has waited for the event loop.",
+        static_cast<double>(loop_.longest_turn()) / 1e6);
+    counter("sio_loop_slow_turns_total", "Turns of the event loop that took 10 ms or more.", loop_.slow_turns());
     counter("sio_sessions_total", "Engine.IO sessions opened.", engine.sessions_opened);
     counter("sio_connections_accepted_total", "TCP connections accepted.", engine.connections_accepted);
     counter("sio_connections_refused_total", "TCP connections over a cap.", engine.connections_refused);

@@ -116,7 +116,7 @@ public:
     [[nodiscard]] const OutboxStats& stats() const noexcept { return stats_; }
     [[nodiscard]] std::uint64_t bytes_waiting() const noexcept { return bytes_waiting_; }
 
-    static constexpr std::size_t bulk_slice = 512;      ///< recipients of fan-outs written per turn
+    static constexpr std::size_t bulk_slice = 256;      ///< recipients of fan-outs written per turn
     static constexpr std::size_t gather_bytes = 65536;  ///< small frames are joined in a buffer up to this
     static constexpr std::size_t max_segments = 64;     ///< larger ones are written with one sendmsg
 

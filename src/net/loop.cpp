@@ -13,10 +13,10 @@ namespace sio::net {
 
 namespace {
 
-Millis read(clockid_t clock) noexcept {
+std::int64_t microseconds(clockid_t clock) noexcept {
     timespec t{};
     clock_gettime(clock, &t);
-    return Millis{t.tv_sec} * 1000 + t.tv_nsec / 1'000'000;
+    return std::int64_t{t.tv_sec} * 1'000'000 + t.tv_nsec / 1000;
 }
 
 }  // namespace
@@ -45,8 +45,15 @@ Loop::~Loop() {
 }
 
 void Loop::read_clock() noexcept {
-    now_ = read(CLOCK_MONOTONIC);
-    wall_offset_ = read(CLOCK_REALTIME) - now_;
+    turn_began_ = microseconds(CLOCK_MONOTONIC);
+    now_ = turn_began_ / 1000;
+    wall_offset_ = microseconds(CLOCK_REALTIME) / 1000 - now_;
+}
+
+void Loop::measure_turn() noexcept {
+    const std::int64_t took = microseconds(CLOCK_MONOTONIC) - turn_began_;
+    longest_turn_ = std::max(longest_turn_, took);
+    if (took >= slow_turn) ++slow_turns_;
 }
 
 Result<void> Loop::watch(int fd, Handler& handler) noexcept {
@@ -89,6 +96,7 @@ void Loop::run() {
         cancelled_.clear();
         for (std::size_t i = 0; i < disposed_.size(); ++i) delete disposed_[i];
         disposed_.clear();
+        measure_turn();
     }
 }
 

@@ -62,15 +62,24 @@ public:
     [[nodiscard]] Millis wall_clock() const noexcept { return wall_offset_ + now_; }
     [[nodiscard]] base::TimerWheel& timers() noexcept { return *timers_; }
     [[nodiscard]] std::uint64_t turns() const noexcept { return turns_; }
+    /// The longest turn so far, microseconds: how long anything has ever waited for the loop.
+    [[nodiscard]] std::int64_t longest_turn() const noexcept { return longest_turn_; }
+    /// Turns of slow_turn or longer.
+    [[nodiscard]] std::uint64_t slow_turns() const noexcept { return slow_turns_; }
+    static constexpr std::int64_t slow_turn = 10'000;  ///< microseconds
 
 private:
     explicit Loop(int epoll_fd);
     void read_clock() noexcept;
+    void measure_turn() noexcept;
 
     int epoll_fd_ = -1;
     bool running_ = false;
     Millis now_ = 0;
     Millis wall_offset_ = 0;
+    std::int64_t turn_began_ = 0;  // microseconds
+    std::int64_t longest_turn_ = 0;
+    std::uint64_t slow_turns_ = 0;
     std::uint64_t turns_ = 0;
     std::unique_ptr<base::TimerWheel> timers_;
     TurnEnd* turn_end_ = nullptr;

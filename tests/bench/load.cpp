@@ -658,6 +658,8 @@ private:
         std::int64_t due = 0;  ///< when to send the next one
         bool is_waiting = false;
         Histogram waits;
+        std::int64_t own_delay = 0;    ///< the longest time we did not look while this one waited
+        std::int64_t longest_net = 0;  ///< the longest wait without that
     };
     enum ProbeKind : std::size_t { by_ack, by_message, by_ping };
 
@@ -669,6 +671,7 @@ private:
         latency_.clear();
         for (Probe& probe : probes_) {
             probe.waits.clear();
+            probe.longest_net = 0;
         }
         probe_delay_ = 0;
         const auto start = delivered_;
@@ -729,9 +732,11 @@ private:
             return;
         }
         const auto start = now_ns();
+        const auto unseen = start - std::max(last_probing_, turn_start_);
         for (std::size_t kind = 0; kind < probes_.size(); ++kind) {
             Probe& probe = probes_[kind];
             if (probe.is_waiting) {
+                probe.own_delay = std::max(probe.own_delay, std::min(unseen, start - probe.sent));
                 read_from(client_of(kind));
             } else if (start >= probe.due) {
                 send_probe(kind);
@@ -739,13 +744,14 @@ private:
         }
         flush();
         // How long this process itself kept an answer from being seen.
-        probe_delay_ = std::max(probe_delay_, start - std::max(last_probing_, turn_start_));
+        probe_delay_ = std::max(probe_delay_, unseen);
         last_probing_ = now_ns();
     }
 
     void send_probe(std::size_t kind) {
         Probe& probe = probes_[kind];
         probe.is_waiting = true;
+        probe.own_delay = 0;
         probe.sent = now_ns();
         const std::string number = std::to_string(probe.number);
         if (kind == by_ack) {
@@ -769,6 +775,7 @@ private:
                                                    : text == number;
         if (is_right) {
             probe.waits.add(now_ - probe.sent);
+            probe.longest_net = std::max(probe.longest_net, now_ - probe.sent - probe.own_delay);
             probe.is_waiting = false;
             ++probe.number;
             // 0.5 to 2.5 ms later, so that the probes meet every phase of a broadcast.
@@ -793,9 +800,10 @@ private:
             const Histogram& waits = probes_[kind].waits;
             json +=
                 format(R"(,"%s_probes":%llu,"%s_wait_p50_ms":%.3f,"%s_wait_p99_ms":%.3f,)"
-                       R"("%s_wait_max_ms":%.3f)",
+                       R"("%s_wait_max_ms":%.3f,"%s_net_wait_max_ms":%.3f)",
                        names[kind], static_cast<unsigned long long>(waits.count()), names[kind], waits.quantile_ms(0.5),
-                       names[kind], waits.quantile_ms(0.99), names[kind], waits.largest_ms());
+                       names[kind], waits.quantile_ms(0.99), names[kind], waits.largest_ms(), names[kind],
+                       static_cast<double>(probes_[kind].longest_net) / 1e6);
         }
         return json + format(R"(,"probe_delay_ms":%.3f)", static_cast<double>(probe_delay_) / 1e6);
     }

@@ -77,6 +77,7 @@ async function httpAnswers() {
     same(metrics.totalConnections - before.totalConnections, 2, 'more connections in all');
     same([metrics.redisConnected, metrics.kafkaConnected], [false, false]);
     truth(metrics.uptime > 0 && metrics.uptime < 60, `uptime ${metrics.uptime} s`);
+    truth(metrics.longestTurnMs > 0 && metrics.longestTurnMs < 5000, `longest turn ${metrics.longestTurnMs} ms`);
     one.tcp.destroy();
     two.destroy();
     // The polling session may live on until its ping goes unanswered.

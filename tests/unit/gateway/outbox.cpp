@@ -540,7 +540,7 @@ Test(outbox, two_fan_outs_take_turns) {
     Owner owner;
     Outbox outbox{owner, plenty, QueuePolicy::disconnect};
     const Crowd first{outbox, Outbox::bulk_slice * 2};
-    const Crowd second{outbox, 300, static_cast<Slot>(first.pairs.size())};
+    const Crowd second{outbox, Outbox::bulk_slice / 2 + 44, static_cast<Slot>(first.pairs.size())};
     first.push(outbox, text("one"));
     second.push(outbox, text("two"));
     cr_assert(outbox.flush());
