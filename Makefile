@@ -53,12 +53,12 @@ bin/client/socket.io.min.js: $(client_dist)
 
 ##@ Test
 .PHONY: test
-test: deps  ## everything: unit, fuzz replays, conformance, integration, RFC 6455, hostile inputs
+test: deps  ## everything: unit, fuzz replays, Redis, conformance, integration, RFC 6455, hostile inputs, cluster
 	@$(MAKE) build
 	@tests/all $(ARGS)
 
-.PHONY: unit conformance integration rfc6455 hostile
-unit conformance integration rfc6455 hostile: build  ## one part of the tests
+.PHONY: unit redis conformance integration rfc6455 hostile cluster
+unit redis conformance integration rfc6455 hostile cluster: build  ## one part of the tests
 	@tests/all $@
 
 .PHONY: asan

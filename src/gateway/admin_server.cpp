@@ -88,6 +88,20 @@ Result<HandAnswer> parse_arguments(std::string_view request) {
     return out;
 }
 
+/// How long other nodes may take: a little less than the client waits.
+Millis node_timeout(const wire::AdminRequest& request) {
+    const auto given = base::parse_decimal(json::member(request.text, "node_timeout_ms").value_or("2000"), 60'000);
+    return static_cast<Millis>(given.value_or(2000));
+}
+
+std::size_t count_of(const ClusterAnswer& others) {
+    std::size_t count = 0;
+    for (const auto& array : others.values) {
+        for (json::Walker socket(array.json); socket.next();) ++count;
+    }
+    return count;
+}
+
 }  // namespace
 
 class AdminServer::Client final : public net::Handler {
@@ -270,15 +284,48 @@ void AdminServer::handle_line(Client& client, std::string_view line) {
     dispatch(client, *request);
 }
 
-std::string AdminServer::nodes() const {
-    return "[" + wire::ObjectWriter().text("node", node_).boolean("ok", true).object() + "]";
+std::string AdminServer::nodes(const ClusterAnswer& others) const {
+    std::string list = "[" + wire::ObjectWriter().text("node", node_).boolean("ok", true).object();
+    for (const std::string& uid : others.nodes) {
+        list += ',' + wire::ObjectWriter().text("node", uid).boolean("ok", true).object();
+    }
+    for (std::size_t missing = others.received; missing < others.expected; ++missing) {
+        list += ',' + wire::ObjectWriter()
+                          .text("node", "unknown")
+                          .boolean("ok", false)
+                          .text("error", "no answer in time")
+                          .object();
+    }
+    if (cluster_ != nullptr && !cluster_->is_live()) {
+        list += ',' + wire::ObjectWriter()
+                          .text("node", "others")
+                          .boolean("ok", false)
+                          .text("error", cluster_->trouble())
+                          .object();
+    }
+    return list + ']';
 }
 
-void AdminServer::reached(Client& client, std::uint64_t id, std::size_t count, const std::string& more) {
+void AdminServer::send_to(std::uint64_t client, std::uint64_t id, const std::string& members) {
+    const auto found = clients_.find(client);
+    if (found == clients_.end()) return;
     std::string out;
-    std::string members = "\"reached\":" + std::to_string(count) + more + ",\"nodes\":" + nodes();
     wire::append_admin_ok(out, id, members);
-    client.send(out);
+    found->second->send(out);
+}
+
+void AdminServer::reached(std::uint64_t client, std::uint64_t id, std::size_t count, const ClusterAnswer& others,
+                          const std::string& more) {
+    send_to(client, id, "\"reached\":" + std::to_string(count) + more + ",\"nodes\":" + nodes(others));
+}
+
+void AdminServer::gather(Namespace& nsp, const Selection& selection, Millis timeout,
+                         std::function<void(ClusterAnswer)> done) {
+    if (cluster_ == nullptr || !cluster_->is_live()) {
+        done({});
+    } else {
+        cluster_->fetch_sockets(nsp, selection, timeout, std::move(done));
+    }
 }
 
 void AdminServer::dispatch(Client& client, const wire::AdminRequest& request) {
@@ -389,7 +436,12 @@ void AdminServer::emit(Client& client, const wire::AdminRequest& request) {
     const Event event{*name, arguments->arguments, arguments->attachments};
     if (json::member(request.text, "ack") != "true") {
         const bool is_volatile = json::member(request.text, "volatile") == "true";
-        reached(client, request.id, hub_.emit(*nsp, selection, event, is_volatile));
+        const std::size_t here = hub_.count(*nsp, selection);
+        hub_.emit(*nsp, selection, event, is_volatile);
+        gather(*nsp, selection, node_timeout(request),
+               [this, number = client.number(), id = request.id, here](const ClusterAnswer& others) {
+                   reached(number, id, here + count_of(others), others);
+               });
         return;
     }
     const auto timeout = base::parse_decimal(json::member(request.text, "timeout_ms").value_or("5000"), 3'600'000);
@@ -397,21 +449,46 @@ void AdminServer::emit(Client& client, const wire::AdminRequest& request) {
     if (hub_.questions() >= max_calls) {
         return refuse(wire::admin_error::unavailable, "10000 emits wait for acknowledgements already");
     }
-    const std::uint64_t number = client.number();
-    hub_.ask(*nsp, selection, event, static_cast<Millis>(*timeout), [this, number, id = request.id](const Answers& answers) {
-        const auto found = clients_.find(number);
-        if (found == clients_.end()) return;
+    // Here and elsewhere; answered when both are done.
+    struct Both {
+        std::optional<Answers> here;
+        std::optional<ClusterAnswer> others;
+    };
+    const auto both = std::make_shared<Both>();
+    const auto finish = [this, both, number = client.number(), id = request.id] {
+        if (!both->here || !both->others) return;
         std::string list = ",\"answers\":[";
         bool first = true;
-        for (const Answers::One& one : answers.answers) {
+        for (const Answers::One& one : both->here->answers) {
             if (!std::exchange(first, false)) list += ',';
             wire::ObjectWriter item;
             item.text("sid", one.sid.view()).raw("args", one.arguments);
             append_attachments(item, one.attachments);
             list += item.object();
         }
-        list += "],\"silent\":" + std::to_string(answers.silent);
-        reached(*found->second, id, answers.answers.size() + answers.silent, list);
+        for (const auto& value : both->others->values) {
+            if (!std::exchange(first, false)) list += ',';
+            wire::ObjectWriter item;
+            item.raw("sid", "null").raw("args", "[" + value.json + "]");
+            append_attachments(item, value.attachments);
+            list += item.object();
+        }
+        const std::size_t answered = both->here->answers.size() + both->others->values.size();
+        const std::size_t asked = both->here->answers.size() + both->here->silent + both->others->clients;
+        list += "],\"silent\":" + std::to_string(asked - std::min(asked, answered));
+        reached(number, id, std::max(asked, answered), *both->others, list);
+    };
+    if (cluster_ == nullptr || !cluster_->is_live()) {
+        both->others = ClusterAnswer{};
+    } else {
+        cluster_->ask(*nsp, selection, event, static_cast<Millis>(*timeout), [both, finish](ClusterAnswer others) {
+            both->others = std::move(others);
+            finish();
+        });
+    }
+    hub_.ask(*nsp, selection, event, static_cast<Millis>(*timeout), [both, finish](Answers answers) {
+        both->here = std::move(answers);
+        finish();
     });
 }
 
@@ -419,27 +496,53 @@ void AdminServer::rooms(Client& client, const wire::AdminRequest& request) {
     const auto only = json::member(request.text, "nsp");
     const std::string wanted = only ? decoded(*only) : std::string();
     const bool all = json::member(request.text, "all") == "true";
-    std::map<std::pair<std::string, std::string>, std::size_t> sorted;
+    // One question to the others for each namespace; answered when the last one is done.
+    struct Sum {
+        std::map<std::pair<std::string, std::string>, std::size_t> rooms;
+        ClusterAnswer others;
+        std::size_t open = 1;
+    };
+    const auto sum = std::make_shared<Sum>();
+    const auto finish = [this, sum, number = client.number(), id = request.id] {
+        if (--sum->open > 0) return;
+        std::string list = "\"rooms\":[";
+        bool first = true;
+        for (const auto& [key, count] : sum->rooms) {
+            if (!std::exchange(first, false)) list += ',';
+            list += wire::ObjectWriter()
+                        .text("nsp", key.first)
+                        .text("room", key.second)
+                        .number("sockets", static_cast<std::int64_t>(count))
+                        .object();
+        }
+        send_to(number, id, list + "],\"nodes\":" + nodes(sum->others));
+    };
+    std::vector<Namespace*> asked;
     for (const auto& [name, nsp] : hub_.namespaces()) {
         if (!wanted.empty() && name != wanted) continue;
-        for (const auto& [room, members] : nsp->rooms) sorted[{name, room}] += members->members.size();
+        for (const auto& [room, members] : nsp->rooms) sum->rooms[{name, room}] += members->members.size();
         if (all) {
-            for (const auto& [id, slot] : nsp->by_id) sorted[{name, std::string(id.view())}] += 1;
+            for (const auto& [id, slot] : nsp->by_id) sum->rooms[{name, std::string(id.view())}] += 1;
         }
+        asked.push_back(nsp.get());
     }
-    std::string list = "\"rooms\":[";
-    bool first = true;
-    for (const auto& [key, count] : sorted) {
-        if (!std::exchange(first, false)) list += ',';
-        list += wire::ObjectWriter()
-                    .text("nsp", key.first)
-                    .text("room", key.second)
-                    .number("sockets", static_cast<std::int64_t>(count))
-                    .object();
+    sum->open += asked.size();
+    for (Namespace* nsp : asked) {
+        gather(*nsp, {}, node_timeout(request), [sum, finish, all, name = nsp->name](ClusterAnswer others) {
+            for (const auto& array : others.values) {
+                for (json::Walker socket(array.json); socket.next();) {
+                    const std::string sid = decoded(json::member(socket.value(), "id").value_or("\"\""));
+                    for (json::Walker room(json::member(socket.value(), "rooms").value_or("[]")); room.next();) {
+                        const std::string joined = decoded(room.value());
+                        if (all || joined != sid) sum->rooms[{name, joined}] += 1;
+                    }
+                }
+            }
+            if (others.expected >= sum->others.expected) sum->others = std::move(others);
+            finish();
+        });
     }
-    std::string out;
-    wire::append_admin_ok(out, request.id, list + "],\"nodes\":" + nodes());
-    client.send(out);
+    finish();
 }
 
 void AdminServer::sockets(Client& client, const wire::AdminRequest& request) {
@@ -461,12 +564,35 @@ void AdminServer::sockets(Client& client, const wire::AdminRequest& request) {
             .texts("rooms", joined)
             .number("connected_ms", socket->connected_wall_clock)
             .boolean("recovered", socket->recovered);
+        if (cluster_ != nullptr) item.text("node", node_);
         if (!std::exchange(first, false)) list += ',';
         list += item.object();
     }
-    std::string out;
-    wire::append_admin_ok(out, request.id, list + "],\"nodes\":" + nodes());
-    client.send(out);
+    gather(
+        *nsp, selection, node_timeout(request),
+        [this, list, first, name = nsp->name, number = client.number(), id = request.id](const ClusterAnswer& others) {
+            std::string all = list;
+            bool is_first = first;
+            for (std::size_t node = 0; node < others.values.size(); ++node) {
+                for (json::Walker socket(others.values[node].json); socket.next();) {
+                    const std::string_view text = socket.value();
+                    const std::string_view handshake = json::member(text, "handshake").value_or("{}");
+                    const std::string_view data = json::member(text, "data").value_or("{}");
+                    if (!std::exchange(is_first, false)) all += ',';
+                    all += wire::ObjectWriter()
+                               .raw("sid", json::member(text, "id").value_or("null"))
+                               .text("nsp", name)
+                               .raw("user", json::member(data, "userId").value_or("null"))
+                               .raw("transport", "null")
+                               .raw("address", json::member(handshake, "address").value_or("null"))
+                               .raw("rooms", json::member(text, "rooms").value_or("[]"))
+                               .raw("connected_ms", json::member(handshake, "issued").value_or("null"))
+                               .text("node", others.nodes[node])
+                               .object();
+                }
+            }
+            send_to(number, id, all + "],\"nodes\":" + nodes(others));
+        });
 }
 
 void AdminServer::change(Client& client, const wire::AdminRequest& request) {
@@ -489,29 +615,46 @@ void AdminServer::change(Client& client, const wire::AdminRequest& request) {
         client.send(out);
         return;
     }
-    // By id: ending one may end others of the list.
-    std::vector<Id> ids;
-    for (const Socket* socket : hub_.select(*nsp, selection)) ids.push_back(socket->id);
-    std::size_t count = 0;
-    for (const Id& id : ids) {
-        Socket* socket = hub_.find_socket(*nsp, id);
-        if (socket == nullptr) continue;
-        ++count;
-        if (!disconnects) {
-            for (const std::string& room : *names) {
-                if (request.cmd == "join") {
-                    hub_.join(*socket, room);
+    std::size_t here = hub_.count(*nsp, selection);
+    // Who they are elsewhere is asked first: afterwards they may have left the room that names them.
+    gather(
+        *nsp, selection, node_timeout(request),
+        [this, here, how, name = nsp->name, selection, names = names ? std::move(*names) : std::vector<std::string>(),
+         cmd = request.cmd, number = client.number(), id = request.id](ClusterAnswer others) {
+            Namespace* still = hub_.find_namespace(name);
+            if (still == nullptr) return;
+            if (cluster_ != nullptr && how != "transport") {
+                cluster_->change(*still,
+                                 cmd == "join"    ? Cluster::Change::join
+                                 : cmd == "leave" ? Cluster::Change::leave
+                                                  : Cluster::Change::disconnect,
+                                 selection, names, how == "client");
+                reached(number, id, here + count_of(others), others);
+                return;
+            }
+            // By id: ending one may end others of the list.
+            std::vector<Id> ids;
+            for (const Socket* socket : hub_.select(*still, selection)) ids.push_back(socket->id);
+            for (const Id& sid : ids) {
+                Socket* socket = hub_.find_socket(*still, sid);
+                if (socket == nullptr) continue;
+                for (const std::string& room : names) {
+                    if (cmd == "join") {
+                        hub_.join(*socket, room);
+                    } else {
+                        hub_.leave(*socket, room);
+                    }
+                }
+                if (cmd != "disconnect") continue;
+                if (how == "transport") {
+                    hub_.drop_transport(*socket);
                 } else {
-                    hub_.leave(*socket, room);
+                    hub_.disconnect(*socket, how == "client");
                 }
             }
-        } else if (how == "transport") {
-            hub_.drop_transport(*socket);
-        } else {
-            hub_.disconnect(*socket, how == "client");
-        }
-    }
-    reached(client, request.id, count);
+            if (how == "transport") others = {};
+            reached(number, id, here, others);
+        });
 }
 
 // --- streams --------------------------------------------------------------------------------------------------------
@@ -553,6 +696,25 @@ void AdminServer::on_lifecycle(const Socket& socket, std::string_view event, std
                                             .line());
         }
     }
+}
+
+void AdminServer::on_server_event(const std::string& nsp, std::string_view event, std::string_view arguments,
+                                  std::function<void(std::string)> answer) {
+    const std::string name = decoded(event);
+    wire::ObjectWriter item;
+    item.number("time_ms", loop_.wall_clock()).text("nsp", nsp).raw("sid", "null").boolean("server", true);
+    item.text("event", name).raw("args", "[" + std::string(arguments) + "]").boolean("ack", answer != nullptr);
+    for (const auto& [number, client] : clients_) {
+        for (Stream& stream : client->streams) {
+            if (stream.handles || !stream.wants(nsp, name)) continue;
+            client->send_stream(stream, wire::ObjectWriter()
+                                            .number("id", static_cast<std::int64_t>(stream.id))
+                                            .raw("event", item.object())
+                                            .line());
+        }
+    }
+    // A server that is asked and says nothing makes the one that asks wait for its whole timeout.
+    if (answer) answer("null");
 }
 
 bool AdminServer::has_handler(std::string_view nsp, std::string_view event) const {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "gateway/cluster.h"
 #include "gateway/route_runner.h"
 #include "net/loop.h"
 #include "wire/admin.h"
@@ -32,6 +33,12 @@ class AdminServer final : public EventTap, private net::Handler {
 public:
     AdminServer(net::Loop& loop, Hub& hub, AdminHost& host, std::string node);
     ~AdminServer() override;
+
+    void set_cluster(Cluster& cluster) noexcept { cluster_ = &cluster; }
+    /// An event that another server has emitted to servers: goes to those who listen, and to a handler of its name.
+    /// `answer`, when there is one, is called once with one JSON value.
+    void on_server_event(const std::string& nsp, std::string_view event, std::string_view arguments,
+                         std::function<void(std::string)> answer);
 
     /// Listens at `path`. Errors: `io`.
     Result<void> listen(const std::string& path);
@@ -68,13 +75,19 @@ private:
     void answer(const wire::AdminRequest& request, Client& client);
     void forget(Client& client);
     void finish_call(std::uint64_t call, HandAnswer answer);
-    void reached(Client& client, std::uint64_t id, std::size_t count, const std::string& more = {});
-    [[nodiscard]] std::string nodes() const;
+    void reached(std::uint64_t client, std::uint64_t id, std::size_t count, const ClusterAnswer& others,
+                 const std::string& more = {});
+    /// The member `nodes` of an answer: this one, those that answered, and one for each that did not.
+    [[nodiscard]] std::string nodes(const ClusterAnswer& others = {}) const;
+    /// Calls `done` with the sockets other nodes have; at once when there are none.
+    void gather(Namespace& nsp, const Selection& selection, Millis timeout, std::function<void(ClusterAnswer)> done);
+    void send_to(std::uint64_t client, std::uint64_t id, const std::string& members);
     Namespace* selected(Client& client, const wire::AdminRequest& request, Selection& selection);
 
     net::Loop& loop_;
     Hub& hub_;
     AdminHost& host_;
+    Cluster* cluster_ = nullptr;
     std::string node_;
     std::string path_;
     base::UniqueFd listener_;

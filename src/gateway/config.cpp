@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "daemon/exit_code.h"
 #include "gateway/engine.h"
+#include "gateway/hop.h"
 #include "wire/admin.h"
 
 namespace sio::gateway {
@@ -114,6 +115,32 @@ bool is_cookie(std::string_view text) {
     return text.empty() || (!name.empty() && name.find_first_of(" \t=,\"()<>@:\\/[]?{}") == std::string_view::npos);
 }
 
+/// A text that is not shown: what --print-config prints of it says only that it is there.
+Option secret(Option option, std::string& target) {
+    option.set = [&target](std::string_view given) -> Result<void> {
+        target = given;
+        return {};
+    };
+    option.show = [&target]() -> std::vector<std::string> { return {target.empty() ? "" : "(set)"}; };
+    return option;
+}
+
+/// A Redis URL, shown without its password.
+Option secret_url(Option option, std::string& target) {
+    option.set = [&target](std::string_view given) -> Result<void> {
+        if (!given.empty()) {
+            if (const auto parsed = redis::parse_url(given); !parsed) return fail(Errc::malformed, parsed.error().what);
+        }
+        target = given;
+        return {};
+    };
+    option.show = [&target]() -> std::vector<std::string> {
+        const auto parsed = redis::parse_url(target);
+        return {parsed ? parsed->to_string() : ""};
+    };
+    return option;
+}
+
 bool is_seconds(std::string_view text) { return text.empty() || base::parse_decimal(text, UINT32_MAX).has_value(); }
 
 fs::path program_folder() {
@@ -144,6 +171,32 @@ Result<void> complete(Config& config, const daemon::Environment& environment) {
     if (config.control.size() >= sizeof(sockaddr_un::sun_path)) {
         return fail(Errc::config, "control: '" + config.control + "' is longer than the path of a socket may be");
     }
+    if (!config.hop_listen.empty()) {
+        const auto endpoint = HopEndpoint::parse(config.hop_listen);
+        if (!endpoint || endpoint->host == "0.0.0.0" || endpoint->host == "::") {
+            return fail(Errc::config, "hop-listen: '" + config.hop_listen +
+                                          "' is not an address at which others reach this host, with a port");
+        }
+        if (config.hop_secret_file.empty()) return fail(Errc::config, "hop-listen asks for a hop-secret-file");
+    }
+    if (config.relay_dir.empty() && config.share_port) {
+        const fs::path folder = fs::path(config.control).parent_path();
+        config.relay_dir = folder.empty() ? "." : folder.string();
+    }
+    if (!config.redis_url.empty()) {
+        auto endpoint = redis::parse_url(config.redis_url);
+        if (!endpoint) return fail(Errc::config, "redis: " + endpoint.error().what);
+        config.redis_endpoint = std::move(*endpoint);
+    } else if (!config.redis_host.empty()) {
+        redis::Endpoint endpoint;
+        endpoint.host = config.redis_host;
+        endpoint.port = config.redis_port;
+        endpoint.password = config.redis_password;
+        endpoint.database = config.redis_database;
+        config.redis_endpoint = std::move(endpoint);
+    }
+    const auto least_retention = config.recovery_window + 180s;
+    if (config.redis_retention < least_retention) config.redis_retention = least_retention;
     const fs::path here = program_folder();
     if (config.serve_client) {
         if (config.client_dir.empty()) {
@@ -192,6 +245,22 @@ std::vector<Option> options_of(Config& c) {
                         .help = "Take the last address of X-Forwarded-For for the client's; only behind a proxy that "
                                 "sets it."},
                        c.trust_proxy));
+    add(daemon::text(
+        {.name = "relay-dir",
+         .value = "FOLDER",
+         .help = "Where the gateways of this host and user hand clients to one another; empty: the control "
+                 "socket's folder with share-port, else nowhere."},
+        c.relay_dir));
+    add(daemon::text({.name = "hop-listen",
+                      .value = "ADDRESS:PORT",
+                      .help = "Where gateways of other hosts reach this one with clients of its own; a private address, "
+                              "since bytes pass as they are; empty: nowhere."},
+                     c.hop_listen));
+    add(daemon::text({.name = "hop-secret-file",
+                      .value = "FILE",
+                      .help = "File with the secret by which gateways know one another, 16 bytes or more; the same on "
+                              "each."},
+                     c.hop_secret_file));
 
     group = "Protocol";
     add(transports({.name = "transports", .help = "Transports that clients may use."}, c.polling, c.websocket));
@@ -237,6 +306,57 @@ std::vector<Option> options_of(Config& c) {
                .help = "Most memory for packets that clients may have missed; the oldest go first.",
                .cost = "A larger value costs that memory."},
               c.recovery_bytes, 0, std::size_t{1} << 40U));
+
+    group = "Redis";
+    add(secret_url({.name = "redis",
+                    .value = "URL",
+                    .help = "The Redis this gateway shares with others: redis://, rediss:// (TLS), unix:// or "
+                            "redis+sentinel://; without, it works alone.",
+                    .env = {"REDIS_URL"}},
+                   c.redis_url));
+    add(daemon::text({.name = "redis-host",
+                      .value = "HOST",
+                      .help = "The same by its parts, when there is no URL.",
+                      .env = {"REDIS_HOST"}},
+                     c.redis_host));
+    add(number({.name = "redis-port", .value = "PORT", .help = "Port of redis-host.", .env = {"REDIS_PORT"}},
+               c.redis_port, 1, 65535));
+    add(secret(
+        {.name = "redis-password",
+         .value = "PASSWORD",
+         .help = "Password of redis-host; better by its variable or a file, where no list of processes shows it.",
+         .env = {"REDIS_PASSWORD"}},
+        c.redis_password));
+    add(number({.name = "redis-database", .value = "N", .help = "Database of redis-host.", .env = {"REDIS_DB"}},
+               c.redis_database, 0, 65535));
+    add(daemon::text({.name = "node",
+                      .value = "NAME",
+                      .help = "This gateway's name in the cluster and in answers; default: host and process id."},
+                     c.node));
+    add(daemon::text({.name = "redis-stream",
+                      .value = "KEY",
+                      .help = "Stream that all members share; streamName of Node's adapter."},
+                     c.redis_stream));
+    add(number(
+        {.name = "redis-stream-count", .value = "N", .help = "Number of streams; streamCount of Node's adapter."},
+        c.redis_stream_count, 1, 64));
+    add(daemon::text({.name = "redis-channel-prefix",
+                      .value = "PREFIX",
+                      .help = "Beginning of the channels; channelPrefix of Node's adapter."},
+                     c.redis_channel_prefix));
+    add(daemon::text(
+        {.name = "redis-session-prefix",
+         .value = "PREFIX",
+         .help = "Beginning of the keys of clients that may come back; sessionKeyPrefix of Node's adapter."},
+        c.redis_session_prefix));
+    add(duration({.name = "redis-retention",
+                  .help = "How long entries stay in the stream; at least the recovery window and three minutes.",
+                  .cost = "A larger value costs memory of Redis."},
+                 c.redis_retention, 1s, longest));
+    add(bytes({.name = "redis-spool-bytes",
+               .help = "Most memory for events that wait while Redis is away; the oldest go first.",
+               .cost = "A larger value costs that memory."},
+              c.redis_spool_bytes, 0, std::size_t{1} << 40U));
 
     group = "Cross-origin requests";
     add(daemon::list({.name = "cors-origin",

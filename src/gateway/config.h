@@ -16,6 +16,7 @@
 #include "daemon/options.h"
 #include "gateway/cors.h"
 #include "gateway/outbox.h"
+#include "redis/endpoint.h"
 
 namespace sio::gateway {
 
@@ -42,6 +43,9 @@ struct Config {
     bool share_port = false;           ///< several gateways of one user may listen on the same port
     std::string path = "/socket.io/";  ///< begins and ends with a slash
     bool trust_proxy = false;          ///< the last address of X-Forwarded-For is the client's
+    std::string relay_dir;             ///< where the gateways of this host meet; empty: nowhere
+    std::string hop_listen;            ///< `ADDRESS:PORT` where gateways of other hosts pass clients on; empty: nowhere
+    std::string hop_secret_file;       ///< what they share to prove it
 
     // Protocol
     bool polling = true;
@@ -61,6 +65,21 @@ struct Config {
     // Cross-origin
     CorsOptions cors;
     std::optional<bool> websocket_origin_check;  ///< nothing: on when origins are listed; after load() never nothing
+
+    // Redis
+    std::string redis_url;       ///< URL; it, or redis_host, makes this gateway a member of a cluster
+    std::string redis_host;  ///< empty: no Redis, unless there is a URL
+    std::uint16_t redis_port = 6379;
+    std::string redis_password;  ///< shown to nobody
+    std::uint16_t redis_database = 0;
+    std::optional<redis::Endpoint> redis_endpoint;  ///< after load() only: what the above come to
+    std::string node;                               ///< this gateway's name; empty: host and process id
+    std::string redis_stream = "socket.io";
+    std::uint16_t redis_stream_count = 1;
+    std::string redis_channel_prefix = "socket.io";
+    std::string redis_session_prefix = "sio:session:";
+    std::chrono::milliseconds redis_retention{300'000};  ///< of entries in the stream
+    std::size_t redis_spool_bytes = 64U << 20U;          ///< of events that wait while Redis is away
 
     // Application
     std::string routes;  ///< file; empty: events go nowhere but to `sioctl listen` and `handle`

@@ -15,6 +15,7 @@ namespace sio::gateway {
 namespace {
 
 constexpr std::size_t read_share = 256U << 10U;  // bytes one connection may bring in a turn
+constexpr std::size_t hop_field_room = 256;      // for what a hop adds to a head
 constexpr Millis linger_time = 2'000;            // how long a peer may take to notice the end
 
 }  // namespace
@@ -50,6 +51,10 @@ void Connection::expire(Millis) {
         return;
     }
     ++engine.stats_.timeouts;
+    if (mode == Mode::leaving) {
+        destroy();
+        return;
+    }
     log::debug("http", "timeout", {{"address", address.to_string()}, {"idle", in_.empty() && !exchange}});
     if (exchange != nullptr || !in_.empty()) {
         refuse(408, "the request did not arrive in time");
@@ -84,7 +89,7 @@ void Connection::on_ready(std::uint32_t events) {
 
 void Connection::read_input() {
     std::size_t share = read_share;
-    while (mode != Mode::dead) {
+    while (mode != Mode::dead && mode != Mode::leaving) {
         if (share == 0) {
             if (!queued_unread) {
                 queued_unread = true;
@@ -200,7 +205,7 @@ bool Connection::parse_one() {
     if (blank > 0) in_.erase(0, blank);
     if (in_.empty()) return false;
     const std::size_t length = proto::find_http_head(in_);
-    const std::size_t limit = engine.options().max_header_bytes;
+    const std::size_t limit = engine.options().max_header_bytes + (gate != nullptr ? hop_field_room : 0);
     if (length > limit || (length == 0 && in_.size() > limit)) {
         refuse(431, "the request head is larger than max-header-bytes");
         return false;
@@ -366,10 +371,16 @@ void Connection::flush_out() {
             return;
         }
         out_.erase(0, static_cast<std::size_t>(n));
+        if (end_after_out_ && close_after_reply) {
+            engine.loop().timers().arm(*this, engine.loop().now() + engine.options().body_timeout);
+        }
     }
     out_ = std::string();
-    if (end_after_out_) {
+    if (mode == Mode::leaving) {
+        hand_over();
+    } else if (end_after_out_) {
         shutdown(fd, SHUT_WR);
+        engine.loop().timers().arm(*this, engine.loop().now() + linger_time);
     } else if (mode == Mode::websocket && !is_probe && generation != 0) {
         engine.outbox().attach(slot, fd);
     }
@@ -384,7 +395,32 @@ void Connection::finish_and_close() {
     in_ = std::string();
     end_after_out_ = true;
     if (out_.empty()) shutdown(fd, SHUT_WR);
-    engine.loop().timers().arm(*this, engine.loop().now() + linger_time);
+    // A slow reader may take its time for an answer, as long as it takes something of it.
+    const bool patient = !out_.empty() && close_after_reply;
+    engine.loop().timers().arm(*this, engine.loop().now() + (patient ? engine.options().body_timeout : linger_time));
+}
+
+// --- leaving for another gateway ------------------------------------------------------------------------------------
+
+void Connection::leave() {
+    mode = Mode::leaving;
+    if (out_.empty()) {
+        hand_over();
+    } else {
+        engine.loop().timers().arm(*this, engine.loop().now() + engine.options().body_timeout);
+    }
+}
+
+// The descriptor stays open in the process that goes on, so it is taken out of our loop by hand, and never shut down.
+void Connection::hand_over() {
+    disarm();
+    mode = Mode::dead;
+    engine.loop().unwatch(fd, *this);
+    engine.forget(*this);
+    Handover handover{base::UniqueFd(std::exchange(fd, -1)), address, exchange->goal, std::move(exchange->text)};
+    handover.bytes += in_;
+    engine.loop().dispose(this);
+    exchange->way->take(std::move(handover));
 }
 
 }  // namespace sio::gateway

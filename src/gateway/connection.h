@@ -35,7 +35,9 @@ struct Exchange {
     ReplyContext reply;
     Outbox::Slot slot = 0;  ///< the session a POST is for
     std::uint32_t generation = 0;
-    bool wants_body = false;  ///< else it is read and dropped
+    bool wants_body = false;   ///< else it is read and dropped
+    Forwarder* way = nullptr;  ///< set when the session is another gateway's, whose tag is `goal`
+    Tag goal;
 };
 
 class Connection final : public net::Handler, private base::Timer {
@@ -57,6 +59,9 @@ public:
     /// Ends the connection now.
     void destroy();
 
+    /// Gives the connection to the exchange's forwarder, as soon as earlier answers are on their way.
+    void leave();
+
     /// Becomes a WebSocket: `response` is the 101.
     void become_websocket(std::string_view response);
     /// Frames that came in one read with the request; call it once a session is attached.
@@ -68,7 +73,13 @@ public:
     /// Sends a close frame (behind `before`, the rest of the outbox), ends our side, waits a little for the peer.
     void close_websocket(std::string_view before, std::uint16_t code, std::string_view reason);
 
-    enum class Mode : std::uint8_t { http, websocket, lingering, dead };
+    enum class Mode : std::uint8_t {
+        http,
+        leaving,  ///< nothing is read any more; what is still to be written is, and then another gateway goes on
+        websocket,
+        lingering,
+        dead
+    };
 
     Engine& engine;
     int fd;
@@ -78,7 +89,9 @@ public:
     bool is_probe = false;       ///< the WebSocket of an upgrade under way
     bool queued_unread = false;  ///< in the engine's list of those to be read on
     bool close_after_reply = false;
-    Outbox::Slot slot = 0;  ///< the session this connection serves, while generation matches
+    bool at_home = false;     ///< the next request stays here: it came by a hop, or its session's gateway is gone
+    HopGate* gate = nullptr;  ///< came by a hop, which has to be proved
+    Outbox::Slot slot = 0;    ///< the session this connection serves, while generation matches
     std::uint32_t generation = 0;
     std::unique_ptr<Exchange> exchange;
     std::unique_ptr<ReplyContext> parked;  ///< of a held poll
@@ -101,6 +114,7 @@ private:
     void refuse(int status, std::string_view reason);
     void refuse_body();
     void flush_out();
+    void hand_over();
 
     proto::WsReader reader_;
     std::string in_;   // HTTP bytes not yet parsed

@@ -25,11 +25,12 @@ constexpr Millis held_close_time = 30'000;  // how long a closed polling session
 
 class Engine::Listener final : public net::Handler {
 public:
-    Listener(Engine& engine, int fd) : engine_(engine), fd_(fd) {}
+    Listener(Engine& engine, int fd, HopGate* hop_gate) : gate(hop_gate), engine_(engine), fd_(fd) {}
     ~Listener() override { ::close(fd_); }
     void on_ready(std::uint32_t) override { engine_.accept_from(*this); }
     [[nodiscard]] int fd() const noexcept { return fd_; }
-    bool more = false;  ///< accepts_per_turn was reached; the backlog may hold more
+    HopGate* const gate;  ///< null: anybody may come in
+    bool more = false;    ///< accepts_per_turn was reached; the backlog may hold more
 
 private:
     Engine& engine_;
@@ -46,7 +47,7 @@ Engine::Engine(net::Loop& loop, EngineOptions options, Cors cors, EngineApp& app
       ping_(FrameRef::text("2", {})),
       noop_(FrameRef::text("6", {})),
       spare_fd_(open("/dev/null", O_RDONLY | O_CLOEXEC)) {
-    loop_.set_turn_end(*this);
+    loop_.add_turn_end(*this);
 }
 
 Engine::~Engine() {
@@ -60,8 +61,12 @@ Engine::~Engine() {
 
 // --- connections ----------------------------------------------------------------------------------------------------
 
-Result<void> Engine::listen(int fd) {
-    auto listener = std::make_unique<Listener>(*this, fd);
+Result<void> Engine::listen(int fd) { return add_listener(fd, nullptr); }
+
+Result<void> Engine::listen_to_hops(int fd, HopGate& gate) { return add_listener(fd, &gate); }
+
+Result<void> Engine::add_listener(int fd, HopGate* gate) {
+    auto listener = std::make_unique<Listener>(*this, fd, gate);
     if (auto watched = loop_.watch(fd, *listener); !watched) return watched;
     listeners_.push_back(std::move(listener));
     return {};
@@ -77,9 +82,56 @@ void Engine::stop_listening() {
 }
 
 bool Engine::admit(const net::Address& address) {
-    if (options_.max_connections != 0 && connection_count_ >= options_.max_connections) return false;
+    std::size_t count = connection_count_;
+    for (const Forwarder* forwarder : forwarders_) count += forwarder->descriptors();
+    if (options_.max_connections != 0 && count >= options_.max_connections) return false;
     if (options_.max_connections_per_address == 0 || address == net::Address{}) return true;
     return per_address_[address] < options_.max_connections_per_address;
+}
+
+void Engine::refuse(base::UniqueFd fd) {
+    constexpr std::string_view full =
+        "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    (void)!::send(fd.get(), full.data(), full.size(), MSG_NOSIGNAL);
+}
+
+void Engine::hold(const net::Address& address) {
+    ++connection_count_;
+    if (options_.max_connections_per_address != 0) ++per_address_[address];
+}
+
+void Engine::uncount(const net::Address& address) noexcept {
+    --connection_count_;
+    if (options_.max_connections_per_address == 0) return;
+    const auto found = per_address_.find(address);
+    if (found != per_address_.end() && --found->second == 0) per_address_.erase(found);
+}
+
+Connection* Engine::add_connection(base::UniqueFd fd, const net::Address& address) {
+    if (!admit(address)) {
+        ++stats_.connections_refused;
+        log::debug("gateway", "connection_refused", {{"address", address.to_string()}});
+        refuse(std::move(fd));
+        return nullptr;
+    }
+    auto* connection = new Connection(*this, fd.release(), address);
+    if (auto watched = loop_.watch(connection->fd, *connection); !watched) {
+        log::error("gateway", "connection_lost", {{"reason", watched.error().what}});
+        delete connection;
+        return nullptr;
+    }
+    connection->next = connections_;
+    if (connections_ != nullptr) connections_->previous = connection;
+    connections_ = connection;
+    hold(address);
+    return connection;
+}
+
+void Engine::adopt(base::UniqueFd fd, const net::Address& address, std::string_view bytes, bool at_home) {
+    Connection* connection = add_connection(std::move(fd), address);
+    if (connection == nullptr) return;
+    connection->at_home = at_home;
+    connection->consume_http(bytes);
 }
 
 void Engine::accept_from(Listener& listener) {
@@ -102,27 +154,13 @@ void Engine::accept_from(Listener& listener) {
             }
             return;
         }
-        const net::Address address = net::Address::from(reinterpret_cast<const sockaddr*>(&peer));
-        if (!admit(address)) {
-            ++stats_.connections_refused;
-            log::debug("gateway", "connection_refused", {{"address", address.to_string()}});
-            constexpr std::string_view full =
-                "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-            (void)!::send(fd, full.data(), full.size(), MSG_NOSIGNAL);
-            ::close(fd);
-            continue;
-        }
-        auto* connection = new Connection(*this, fd, address);
-        if (auto watched = loop_.watch(fd, *connection); !watched) {
-            log::error("gateway", "connection_lost", {{"reason", watched.error().what}});
-            delete connection;
-            continue;
-        }
-        connection->next = connections_;
-        if (connections_ != nullptr) connections_->previous = connection;
-        connections_ = connection;
-        ++connection_count_;
-        if (options_.max_connections_per_address != 0) ++per_address_[address];
+        // Whose request a hop brings is known when its head has been read; until then it counts for no address.
+        const net::Address address =
+            listener.gate != nullptr ? net::Address{} : net::Address::from(reinterpret_cast<const sockaddr*>(&peer));
+        Connection* connection = add_connection(base::UniqueFd(fd), address);
+        if (connection == nullptr) continue;
+        connection->gate = listener.gate;
+        connection->at_home = listener.gate != nullptr;
         ++stats_.connections_accepted;
     }
     listener.more = true;
@@ -134,12 +172,8 @@ void Engine::forget(Connection& connection) noexcept {
     if (connection.next != nullptr) connection.next->previous = connection.previous;
     if (connections_ == &connection) connections_ = connection.next;
     connection.previous = connection.next = nullptr;
-    --connection_count_;
     std::erase(unread_, &connection);
-    if (options_.max_connections_per_address != 0) {
-        const auto found = per_address_.find(connection.address);
-        if (found != per_address_.end() && --found->second == 0) per_address_.erase(found);
-    }
+    uncount(connection.address);
 }
 
 void Engine::close_idle_connections() {
@@ -206,7 +240,8 @@ Session& Engine::open_session(const proto::HttpHead& head, const Connection& con
         free_slots_.pop_back();
     }
     if (++generations_[slot] == 0) generations_[slot] = 1;  // 0 means "none"
-    sessions_[slot] = std::make_unique<Session>(*this, slot, ids_.next(), transport, options_.times, loop_.now());
+    sessions_[slot] =
+        std::make_unique<Session>(*this, slot, ids_.next_session(), transport, options_.times, loop_.now());
     Session& session = *sessions_[slot];
     session.head = connection.exchange->text;
     session.opened_wall_clock = loop_.wall_clock();

@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/unique_fd.h"
 #include "gateway/cors.h"
 #include "gateway/ids.h"
 #include "gateway/outbox.h"
@@ -81,6 +82,40 @@ struct HttpAnswer {
     std::string body;
 };
 
+/// A connection on its way to the gateway that has the session it asks for.
+struct Handover {
+    base::UniqueFd fd;
+    net::Address address;  ///< the client's
+    Tag tag;               ///< of the gateway that has the session
+    std::string bytes;     ///< the request's head, and what has been read behind it
+};
+
+/// A way to another gateway. The engine asks them in turn about a request for a session that it does not have.
+class Forwarder {
+public:
+    enum class Reach : std::uint8_t {
+        unknown,  ///< no such gateway this way
+        full,     ///< too much waits for it already: 503
+        open,     ///< take() may be called
+    };
+    virtual ~Forwarder() = default;
+    virtual Reach reach(const Tag& tag) = 0;
+    /// Takes a connection over, whatever has become of its goal since reach(): from now on it is the forwarder's to
+    /// answer.
+    virtual void take(Handover handover) = 0;
+    /// Descriptors that it holds beyond those of the engine's connections; they count as connections.
+    [[nodiscard]] virtual std::size_t descriptors() const noexcept { return 0; }
+};
+
+/// Who may come in from another gateway's hop.
+class HopGate {
+public:
+    virtual ~HopGate() = default;
+    /// The address of the client for whom this request was passed on; nothing when it does not prove that a gateway of
+    /// ours did it.
+    virtual std::optional<net::Address> admit(const proto::HttpHead& head) = 0;
+};
+
 class Connection;
 class Engine;
 
@@ -135,7 +170,22 @@ public:
 
     /// Takes a listening, non-blocking socket (and closes it when told to stop listening). Errors: `io`.
     Result<void> listen(int fd);
+    /// The same for requests that other gateways pass on, and for nothing else: `gate`, which outlives its last
+    /// turn, is asked about each. Its connections are ended after one answer. Errors: `io`.
+    Result<void> listen_to_hops(int fd, HopGate& gate);
     void stop_listening();
+
+    /// Adds a way to other gateways, to be asked after those added before. It outlives the engine's last turn.
+    void add_forwarder(Forwarder& forwarder) { forwarders_.push_back(&forwarder); }
+    /// Takes a connection that another gateway accepted, with the request that was read from it. One more than
+    /// max-connections gets 503. `at_home`: a session of this first request that is not here is unknown, whatever its
+    /// tag says.
+    void adopt(base::UniqueFd fd, const net::Address& address, std::string_view bytes, bool at_home);
+    /// Answers 503 to a connection that cannot be served, and closes it.
+    static void refuse(base::UniqueFd fd);
+    /// A forwarder keeps a client's connection: it counts as one of ours, until let_go().
+    void hold(const net::Address& address);
+    void let_go(const net::Address& address) noexcept { uncount(address); }
 
     [[nodiscard]] Outbox& outbox() noexcept { return outbox_; }
     [[nodiscard]] net::Loop& loop() noexcept { return loop_; }
@@ -172,6 +222,11 @@ private:
     void on_socket_binary(Connection& connection, std::string_view bytes);
     void on_socket_closed(Connection& connection, proto::CloseReason reason, std::uint16_t code);
     bool admit(const net::Address& address);
+    Connection* add_connection(base::UniqueFd fd, const net::Address& address);
+    Result<void> add_listener(int fd, HopGate* gate);
+    bool leaves(Connection& connection);
+    bool enter_by_hop(Connection& connection);
+    void uncount(const net::Address& address) noexcept;
     void forget(Connection& connection) noexcept;
     void accept_from(Listener& listener);
 
@@ -222,6 +277,7 @@ private:
     std::unordered_map<Id, Slot, IdHash> by_sid_;
     std::unordered_map<net::Address, std::uint32_t, net::AddressHash> per_address_;
     std::vector<std::unique_ptr<Listener>> listeners_;
+    std::vector<Forwarder*> forwarders_;
     std::vector<Connection*> unread_;    // stopped reading at their share of a turn
     Connection* connections_ = nullptr;  // all of them, linked
     std::size_t session_count_ = 0;

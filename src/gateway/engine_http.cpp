@@ -40,6 +40,8 @@ void Engine::answer_error(Connection& connection, int code) {
 void Engine::route(Connection& connection) {
     Exchange& x = *connection.exchange;
     const proto::HttpHead& head = x.head;
+    if (connection.gate != nullptr && !enter_by_hop(connection)) return;
+    if (leaves(connection)) return;
     if (!head.path.starts_with(options_.path)) {
         if (head.upgrade_websocket) connection.refuse_upgrade("Not found", {}, 404);
         return;
@@ -62,6 +64,63 @@ void Engine::route(Connection& connection) {
         return;
     }
     begin_post(connection, *session);
+}
+
+// Another gateway passes a request on. Its proof is asked for before anything else is looked at.
+bool Engine::enter_by_hop(Connection& connection) {
+    Exchange& x = *connection.exchange;
+    const auto refuse = [&](int status) {
+        ++stats_.requests_refused;
+        connection.close_after_reply = true;
+        connection.reply(status, {}, {});
+        return false;
+    };
+    const auto address = connection.gate->admit(x.head);
+    if (!address) return refuse(403);
+    if (const std::size_t most = options_.max_connections_per_address; most != 0 && *address != net::Address{}) {
+        const auto found = per_address_.find(*address);
+        if (found != per_address_.end() && found->second >= most) {
+            ++stats_.connections_refused;
+            return refuse(503);
+        }
+    }
+    uncount(connection.address);
+    connection.address = *address;
+    hold(*address);
+    x.reply.keep_alive = false;  // the next request of this client may be for somebody else
+    return true;
+}
+
+// Whether the request is for a session of another gateway that can be reached: then the connection goes there.
+bool Engine::leaves(Connection& connection) {
+    // A kept connection's next request may be another client's: a proxy stands before us.
+    const bool at_home = std::exchange(connection.at_home, connection.gate != nullptr);
+    if (forwarders_.empty() || at_home) return false;
+    Exchange& x = *connection.exchange;
+    const proto::HttpHead& head = x.head;
+    if (!head.path.starts_with(options_.path) || (head.method != "GET" && head.method != "POST")) return false;
+    const auto sid = proto::query_parameter(head.query, "sid");
+    const auto tag = Tag::of_session(sid.value_or(""));
+    if (!tag || *tag == ids_.tag() || find(*sid) != nullptr) return false;
+    for (Forwarder* forwarder : forwarders_) {
+        switch (forwarder->reach(*tag)) {
+            case Forwarder::Reach::unknown: continue;
+            case Forwarder::Reach::full:
+                connection.close_after_reply = true;
+                if (head.upgrade_websocket) {
+                    connection.refuse_upgrade("Server is full", {}, 503);
+                } else {
+                    connection.reply(503, {}, {});
+                }
+                return true;
+            case Forwarder::Reach::open:
+                x.way = forwarder;
+                x.goal = *tag;
+                connection.leave();
+                return true;
+        }
+    }
+    return false;
 }
 
 void Engine::finish_request(Connection& connection) {

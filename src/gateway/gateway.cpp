@@ -78,9 +78,30 @@ Gateway::Gateway(net::Loop& loop, const Config& config, Cors cors)
       config_(config),
       hub_(hub_options(config), *this),
       engine_(loop, with_descriptor_limit(engine_options(config)), std::move(cors), hub_),
-      admin_(loop, hub_, *this, node_name()),
+      relay_(loop, engine_),
+      hops_(loop, engine_),
+      admin_(loop, hub_, *this, config.node.empty() ? node_name() : config.node),
       bundle_(config.serve_client ? config.client_dir : std::string(), config.path),
       started_(loop.now()) {
+    if (config.redis_endpoint) {
+        ClusterOptions options;
+        options.redis = *config.redis_endpoint;
+        options.node = config.node.empty() ? node_name() : config.node;
+        options.stream = config.redis_stream;
+        options.stream_count = config.redis_stream_count;
+        options.channel_prefix = config.redis_channel_prefix;
+        options.session_prefix = config.redis_session_prefix;
+        options.session_window = config.recovery_window.count();
+        options.retention = config.redis_retention.count();
+        options.spool_bytes = config.redis_spool_bytes;
+        cluster_ = std::make_unique<Cluster>(loop, hub_, std::move(options));
+        cluster_->on_server_event([this](const std::string& nsp, std::string_view event, std::string_view arguments,
+                                         std::function<void(std::string)> answer) {
+            admin_.on_server_event(nsp, event, arguments, std::move(answer));
+        });
+        hub_.set_backbone(*cluster_);
+        admin_.set_cluster(*cluster_);
+    }
     hub_.start(engine_);
     runner_.start(hub_, admin_);
 }
@@ -94,6 +115,16 @@ Result<void> Gateway::start() {
         if (!page) return fail(Errc::config, "cannot read " + config_.demo_dir + "/index.html");
         demo_page_ = std::move(*page);
     }
+    if (!config_.relay_dir.empty()) {
+        if (auto relaying = relay_.start(config_.relay_dir); !relaying) return relaying;
+    }
+    if (!config_.hop_listen.empty()) {
+        if (directory_ == nullptr) return fail(Errc::config, "hop-listen: the other gateways are met in Redis only");
+        auto secret = HopSecret::read(config_.hop_secret_file);
+        if (!secret) return tl::unexpected(secret.error());
+        const auto endpoint = HopEndpoint::parse(config_.hop_listen);  // load_config() has seen that it is one
+        if (auto hopping = hops_.start(*endpoint, std::move(*secret), *directory_); !hopping) return hopping;
+    }
     port_ = config_.port;
     for (const std::string& host : config_.hosts) {
         auto fd = net::listen_tcp(host, port_, config_.share_port);
@@ -102,6 +133,12 @@ Result<void> Gateway::start() {
         if (auto listening = engine_.listen(fd->release()); !listening) return listening;
         log::info("gateway", "listening", {{"host", host}, {"port", port_}});
     }
+    // What is named in the routes is served from the start, also before the first client: other nodes count this one.
+    for (const auto& nsp : runner_.routes().namespaces()) {
+        if (!nsp->is_pattern) static_cast<void>(hub_.find_namespace(nsp->name));
+    }
+    static_cast<void>(hub_.find_namespace("/"));
+    if (cluster_ != nullptr) cluster_->start();
     return admin_.listen(config_.control);
 }
 
@@ -197,7 +234,7 @@ bool Gateway::on_http(const proto::HttpHead& head, HttpAnswer& answer) {
     if (head.path == "/live") {
         answer.body = R"({"status":"ok"})";
     } else if (head.path == "/ready" || head.path == "/health") {
-        answer.status = draining_ && head.path == "/ready" ? 503 : 200;
+        answer.status = head.path == "/ready" && (draining_ || !is_ready()) ? 503 : 200;
         answer.body = '{' + health() + '}';
     } else if (head.path == "/metrics") {
         const std::string_view accept = head.header("accept").value_or("");
@@ -217,12 +254,22 @@ bool Gateway::on_http(const proto::HttpHead& head, HttpAnswer& answer) {
 
 std::string Gateway::health() {
     wire::ObjectWriter out;
-    out.text("status", draining_ ? "draining" : "ok")
+    std::string checks = R"({"loop":{"ok":true,"detail":"turning"})";
+    if (cluster_ != nullptr) {
+        checks += ",\"redis\":" + wire::ObjectWriter()
+                                      .boolean("ok", cluster_->is_live())
+                                      .text("detail", cluster_->is_live() ? "all read" : cluster_->trouble())
+                                      .number("waiting", static_cast<std::int64_t>(cluster_->spooled()))
+                                      .object();
+    }
+    out.text("status", draining_    ? "draining"
+                       : is_ready() ? "ok"
+                                    : "degraded")
         .text("version", SIO_VERSION)
         .raw("uptime_s", std::to_string((loop_.now() - started_) / 1000))
         .number("connections", static_cast<std::int64_t>(engine_.connection_count()))
         .number("sockets", static_cast<std::int64_t>(hub_.socket_count()))
-        .raw("checks", R"({"loop":{"ok":true,"detail":"turning"}})");
+        .raw("checks", checks + '}');
     return out.members();
 }
 
@@ -238,6 +285,15 @@ std::string Gateway::metrics() {
         .raw("longestTurnMs", std::to_string(static_cast<double>(loop_.longest_turn()) / 1000.0))
         .number("slowTurns", n(loop_.slow_turns()))
         .number("connectionsRefused", n(engine.connections_refused))
+        .number("relayedOut", n(relay_.stats().out))
+        .number("relayedIn", n(relay_.stats().in))
+        .number("relaysFailed", n(relay_.stats().failures))
+        .number("relaysFull", n(relay_.stats().full))
+        .number("hopsOut", n(hops_.stats().out))
+        .number("hopsIn", n(hops_.stats().in))
+        .number("hopsFailed", n(hops_.stats().failures))
+        .number("hopsRefused", n(hops_.stats().refused))
+        .number("hopsOpen", n(hops_.open()))
         .number("upgrades", n(engine.upgrades))
         .number("httpRequests", n(engine.requests))
         .number("httpRequestsRefused", n(engine.requests_refused))
@@ -269,7 +325,7 @@ std::string Gateway::metrics() {
         .boolean("draining", draining_);
     wire::ObjectWriter out;
     out.number("socketConnections", n(engine_.session_count()))
-        .boolean("redisConnected", false)
+        .boolean("redisConnected", cluster_ != nullptr && cluster_->is_live())
         .boolean("kafkaConnected", false)
         .number("totalConnections", n(engine.sessions_opened))
         .number("rooms", n(hub_.room_count()))
@@ -307,7 +363,28 @@ std::string Gateway::prometheus() {
     gauge("sio_sessions", "Engine.IO sessions open now.", engine_.session_count());
     gauge("sio_sockets", "Sockets in all namespaces now.", hub_.socket_count());
     gauge("sio_rooms", "Rooms with members now.", hub_.room_count());
-    gauge("sio_redis_connected", "Whether Redis answers.", 0);
+    gauge("sio_redis_connected", "Whether Redis answers and all it has is read.",
+          cluster_ != nullptr && cluster_->is_live() ? 1 : 0);
+    if (cluster_ != nullptr) {
+        const ClusterStats& cluster = cluster_->stats();
+        counter("sio_stream_entries_read_total", "Entries read from the stream.", cluster.entries_read);
+        counter("sio_stream_entries_written_total", "Entries written to the stream.", cluster.entries_written);
+        counter("sio_stream_entries_malformed_total", "Entries and messages of other nodes that make no sense.",
+                cluster.entries_malformed);
+        counter("sio_stream_entries_repeated_total", "Entries that were written twice, and dropped.",
+                cluster.entries_repeated);
+        counter("sio_stream_entries_missed_total", "Entries trimmed before they were read.", cluster.entries_missed);
+        counter("sio_stream_gaps_total", "Times the stream was trimmed past this gateway.", cluster.gaps);
+        gauge("sio_spool", "Events that have not come back from the stream yet.", cluster_->spooled());
+        counter("sio_spool_dropped_total", "Events that waited for Redis and did not fit.", cluster.spool_dropped);
+        counter("sio_cluster_requests_out_total", "Questions to other nodes.", cluster.requests_out);
+        counter("sio_cluster_requests_in_total", "Questions of other nodes.", cluster.requests_in);
+        counter("sio_cluster_requests_timed_out_total", "Questions that not all nodes answered.",
+                cluster.requests_timed_out);
+        counter("sio_sessions_restored_total", "Clients that came back from another node.", cluster.sessions_restored);
+        counter("sio_sessions_lost_total", "Clients that came back and were not known any more.",
+                cluster.sessions_lost);
+    }
     gauge("sio_kafka_connected", "Whether the bridge reports Kafka.", 0);
     gauge("sio_draining", "Whether the gateway is draining.", draining_ ? 1 : 0);
     one("sio_loop_longest_turn_seconds", "gauge", "The longest anything has waited for the event loop.",
@@ -328,6 +405,15 @@ std::string Gateway::prometheus() {
     counter("sio_writes_total", "Writes to WebSockets.", outbox.writes);
     counter("sio_writes_blocked_total", "Writes that found a full socket.", outbox.writes_blocked);
     gauge("sio_bytes_waiting", "Bytes queued for clients.", engine_.outbox().bytes_waiting());
+    counter("sio_relayed_out_total", "Connections handed to gateways of this host.", relay_.stats().out);
+    counter("sio_relayed_in_total", "Connections taken from gateways of this host.", relay_.stats().in);
+    counter("sio_relays_failed_total", "Connections that could not be handed over.", relay_.stats().failures);
+    counter("sio_relays_full_total", "Requests refused because too much waited for their gateway.", relay_.stats().full);
+    counter("sio_hops_out_total", "Connections passed on to gateways of other hosts.", hops_.stats().out);
+    counter("sio_hops_in_total", "Requests taken from gateways of other hosts.", hops_.stats().in);
+    counter("sio_hops_failed_total", "Requests whose gateway on another host did not answer.", hops_.stats().failures);
+    counter("sio_hops_refused_total", "Requests at the hop listener without a valid proof.", hops_.stats().refused);
+    gauge("sio_hops", "Connections passed on just now.", hops_.open());
     counter("sio_frames_dropped_total", "Packets dropped by the queue policy.", outbox.frames_dropped);
     counter("sio_clients_too_slow_total", "Clients disconnected for a full queue.", engine.queue_overflows);
     counter("sio_events_total", "Client events received.", hub.events_in);

@@ -7,8 +7,11 @@
 
 #include "gateway/admin_server.h"
 #include "gateway/bundle.h"
+#include "gateway/cluster.h"
 #include "gateway/config.h"
+#include "gateway/hop.h"
 #include "gateway/hub.h"
+#include "gateway/relay.h"
 #include "gateway/route_runner.h"
 #include "net/loop.h"
 #include "net/signals.h"
@@ -20,6 +23,12 @@ public:
     /// `config` outlives it.
     Gateway(net::Loop& loop, const Config& config, Cors cors);
     ~Gateway() override;
+
+    /// Says where the gateways of other hosts are; before start(), and only for hop-listen. `directory` outlives it.
+    void set_directory(const NodeDirectory& directory) noexcept { directory_ = &directory; }
+    /// Where they reach this one, and the tag of its sessions; for the directories of others, after start().
+    [[nodiscard]] const std::string& hop_address() const noexcept { return hops_.address(); }
+    [[nodiscard]] const Tag& tag() noexcept { return engine_.ids().tag(); }
 
     /// Loads the routes, opens the control socket and the ports. Errors: `config` for the routes file, `io` or `usage`
     /// for what cannot be listened on.
@@ -40,6 +49,7 @@ public:
 private:
     struct DrainTimer;
 
+    [[nodiscard]] bool is_ready() const { return cluster_ == nullptr || cluster_->is_live(); }
     std::string health() override;
     std::string metrics() override;
     std::string routes() override;
@@ -54,6 +64,10 @@ private:
     RouteRunner runner_;
     Hub hub_;
     Engine engine_;
+    std::unique_ptr<Cluster> cluster_;  ///< none: this gateway is alone
+    Relay relay_;
+    Hops hops_;
+    const NodeDirectory* directory_ = nullptr;
     AdminServer admin_;
     Bundle bundle_;
     std::string demo_page_;

@@ -16,16 +16,48 @@ using proto::SioType;
 
 namespace {
 
-constexpr std::size_t bulk_threshold = 64;  // fan-outs to more recipients are written in slices
-constexpr std::size_t max_nsp_bytes = 256;  // of a namespace's name
-constexpr std::size_t max_namespaces = 64;  // joined by one connection
+constexpr std::size_t bulk_threshold = 64;       // fan-outs to more recipients are written in slices
+constexpr std::size_t max_nsp_bytes = 256;       // of a namespace's name
+constexpr std::size_t max_namespaces = 64;       // joined by one connection
+constexpr std::size_t max_waiting_packets = 64;  // of a client whose CONNECT is not answered yet
 constexpr Millis purge_interval = 5'000;
 constexpr std::size_t id_length = 20;
+constexpr std::size_t max_pid_bytes = 100;
 constexpr std::size_t trim_above = 4U << 20U;  // free bytes the allocator may keep
 
 constexpr std::uint64_t ack_key(const Namespace& nsp, std::uint64_t id) noexcept { return (nsp.serial << 40U) ^ id; }
 
 }  // namespace
+
+/// A CONNECT that is looked into; what its client sends meanwhile waits with it.
+struct Hub::Knock {
+    std::uint64_t ticket = 0;
+    std::string nsp;
+    bool is_dynamic = false;
+    std::string auth;
+    std::string user;
+    bool tries = false;  ///< it wants to be recovered
+    std::string pid;
+
+    struct Kept {
+        SioType type;
+        std::optional<std::uint64_t> id;
+        std::string json;
+        std::optional<std::vector<std::string>> attachments;
+    };
+    std::vector<Kept> packets;
+    std::size_t bytes = 0;
+
+    void keep(const proto::SioPacket& packet) {
+        Kept kept{packet.type, packet.id, std::string(packet.json), {}};
+        bytes += kept.json.size();
+        if (packet.attachments != nullptr) {
+            kept.attachments = *packet.attachments;
+            for (const std::string& one : *kept.attachments) bytes += one.size();
+        }
+        packets.push_back(std::move(kept));
+    }
+};
 
 /// Closes a session that has joined nothing when connect_timeout has passed.
 struct Hub::Client final : base::Timer {
@@ -35,6 +67,7 @@ struct Hub::Client final : base::Timer {
     Slot slot;
     proto::SioDecoder decoder;
     std::vector<std::unique_ptr<Socket>> sockets;
+    std::vector<std::unique_ptr<Knock>> knocks;
 
     /// Namespaces whose CONNECT was refused, or that the server has left: what was on its way to them is dropped
     /// instead of ending the connection. The last few are remembered.
@@ -60,6 +93,7 @@ struct Hub::AckWait final : base::Timer {
     std::size_t waiting = 0;
     Answers answers;
     std::function<void(Answers)> done;
+    std::function<void(const Answers::One&)> each;
 
 private:
     void expire(Millis) override {
@@ -85,7 +119,8 @@ public:
     Encoder(const Namespace& nsp, const Event& event, std::optional<std::uint64_t> ack, std::string& scratch)
         : nsp_(nsp), event_(event), ack_(ack), scratch_(scratch) {}
 
-    void set_position(std::uint64_t position) { position_ = position; }
+    void set_position(Position position) { position_ = position; }
+    [[nodiscard]] std::optional<Position> position() const noexcept { return position_; }
 
     std::span<const FrameRef> frames(bool with_offset) {
         auto& variant = with_offset && position_ ? offset_ : plain_;
@@ -109,7 +144,7 @@ private:
         }
         if (with_offset) {
             scratch_ += ",\"";
-            nsp_.log.append_offset(scratch_, *position_);
+            position_->append(scratch_);
             scratch_ += '"';
         }
         scratch_ += ']';
@@ -124,7 +159,7 @@ private:
     const Event& event_;
     std::optional<std::uint64_t> ack_;
     std::string& scratch_;
-    std::optional<std::uint64_t> position_;
+    std::optional<Position> position_;
     Frames plain_;
     Frames offset_;
 };
@@ -137,8 +172,7 @@ Hub::~Hub() = default;
 
 void Hub::start(Engine& engine) {
     engine_ = &engine;
-    epoch_ = std::string(engine.ids().next().view().substr(0, 6));
-    std::replace(epoch_.begin(), epoch_.end(), '-', '_');
+    epoch_ = static_cast<std::uint64_t>(engine.loop().wall_clock());
     purge_timer_ = std::make_unique<PurgeTimer>(*this);
     engine.loop().timers().arm(*purge_timer_, engine.loop().now() + purge_interval);
 }
@@ -149,6 +183,7 @@ void Hub::purge() {
         Namespace& nsp = *entry->second;
         nsp.log.purge(now);
         const bool unused = nsp.is_dynamic && nsp.everyone.empty() && nsp.log.saved_count() == 0;
+        if (unused && backbone_ != nullptr) backbone_->closing(nsp);
         entry = unused ? namespaces_.erase(entry) : std::next(entry);
     }
     finished_waits_.clear();
@@ -167,10 +202,17 @@ Namespace* Hub::find_namespace(std::string_view name) {
 }
 
 Namespace& Hub::make_namespace(std::string_view name, bool is_dynamic) {
-    auto made = std::make_unique<Namespace>(std::string(name), budget_, epoch_, options_.recovery_window);
+    auto made = std::make_unique<Namespace>(std::string(name), budget_, log_start(name), options_.recovery_window,
+                                            engine_->loop().now());
     made->is_dynamic = is_dynamic;
     made->serial = ++namespaces_made_;
-    return *namespaces_.emplace(std::string(name), std::move(made)).first->second;
+    Namespace& nsp = *namespaces_.emplace(std::string(name), std::move(made)).first->second;
+    if (backbone_ != nullptr) backbone_->opened(nsp);
+    return nsp;
+}
+
+Position Hub::log_start(std::string_view nsp) const {
+    return backbone_ != nullptr ? backbone_->position(nsp) : Position{epoch_, 0};
 }
 
 Socket* Hub::socket_in(Slot slot, const Namespace& nsp) {
@@ -242,7 +284,7 @@ const std::vector<Socket*>& Hub::select(Namespace& nsp, const Selection& selecti
 
 // --- verbs ----------------------------------------------------------------------------------------------------------
 
-void Hub::deliver(Slot slot, Encoder& encoder, bool is_volatile) {
+void Hub::push(Slot slot, Encoder& encoder, bool is_volatile) {
     Outbox& outbox = engine_->outbox();
     if (is_volatile && !outbox.is_writable(slot)) {
         ++stats_.volatile_dropped;
@@ -253,26 +295,21 @@ void Hub::deliver(Slot slot, Encoder& encoder, bool is_volatile) {
     ++stats_.deliveries;
 }
 
-std::size_t Hub::emit(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile) {
-    ++stats_.broadcasts;
-    Encoder encoder(nsp, event, std::nullopt, scratch_);
-    const bool offsets = nsp.wants_offset > 0 || nsp.log.saved_count() > 0;
-    if (offsets && !is_volatile) {
-        encoder.set_position(nsp.log.advance());
-        RecoveryLog::Packet packet;
-        packet.position = nsp.log.position();
-        packet.sent = engine_->loop().now();
-        packet.rooms = selection.rooms;
-        packet.rooms.insert(packet.rooms.end(), selection.users.begin(), selection.users.end());
-        packet.rooms.insert(packet.rooms.end(), selection.sockets.begin(), selection.sockets.end());
-        packet.except = selection.except;
-        if (selection.except_socket != nullptr) packet.except.emplace_back(selection.except_socket->id.view());
-        const auto frames = encoder.frames(true);
-        packet.frames.assign(frames.begin(), frames.end());
-        nsp.log.record(std::move(packet), engine_->loop().now());
-    } else if (offsets) {
-        encoder.set_position(nsp.log.position());  // not kept, but the client's position stays good
-    }
+void Hub::record(Namespace& nsp, const Selection& selection, Encoder& encoder) {
+    RecoveryLog::Packet packet;
+    packet.position = *encoder.position();
+    packet.sent = engine_->loop().now();
+    packet.rooms = selection.rooms;
+    packet.rooms.insert(packet.rooms.end(), selection.users.begin(), selection.users.end());
+    packet.rooms.insert(packet.rooms.end(), selection.sockets.begin(), selection.sockets.end());
+    packet.except = selection.except;
+    if (selection.except_socket != nullptr) packet.except.emplace_back(selection.except_socket->id.view());
+    const auto frames = encoder.frames(true);
+    packet.frames.assign(frames.begin(), frames.end());
+    nsp.log.record(std::move(packet), engine_->loop().now());
+}
+
+void Hub::send_here(Namespace& nsp, const Selection& selection, Encoder& encoder, bool is_volatile) {
     std::size_t candidates = nsp.everyone.size();
     if (selection.rooms.size() == 1) {
         const auto room = nsp.rooms.find(selection.rooms.front());
@@ -280,42 +317,80 @@ std::size_t Hub::emit(Namespace& nsp, const Selection& selection, const Event& e
     }
     const bool bulk = candidates > bulk_threshold;
     if (bulk) engine_->outbox().begin_bulk();
-    std::size_t reached = 0;
-    visit(nsp, selection, [&](Slot slot) {
-        ++reached;
-        deliver(slot, encoder, is_volatile);
-    });
+    visit(nsp, selection, [&](Slot slot) { push(slot, encoder, is_volatile); });
     if (bulk) engine_->outbox().end_bulk();
-    return reached;
+}
+
+void Hub::emit(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile, bool is_local) {
+    ++stats_.broadcasts;
+    Encoder encoder(nsp, event, std::nullopt, scratch_);
+    if (backbone_ != nullptr) {
+        if (!is_local && backbone_->broadcast(nsp, selection, event, is_volatile)) return;
+    } else if (nsp.wants_offset > 0 || nsp.log.saved_count() > 0) {
+        if (is_volatile) {
+            encoder.set_position(nsp.log.position());  // not kept, but the client's position stays good
+        } else {
+            encoder.set_position(nsp.log.advance());
+            record(nsp, selection, encoder);
+        }
+    }
+    send_here(nsp, selection, encoder, is_volatile);
+}
+
+std::size_t Hub::count(Namespace& nsp, const Selection& selection) {
+    std::size_t count = 0;
+    visit(nsp, selection, [&](Slot) { ++count; });
+    return count;
+}
+
+void Hub::deliver(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile, Position position,
+                  bool is_done) {
+    Encoder encoder(nsp, event, std::nullopt, scratch_);
+    if (!is_volatile) {
+        encoder.set_position(position);
+        record(nsp, selection, encoder);
+    }
+    if (!is_done) send_here(nsp, selection, encoder, is_volatile);
+}
+
+void Hub::taken(Namespace& nsp, std::string_view pid) {
+    const Id secret = Id::from(pid.substr(0, id_length));
+    if (const auto live = nsp.by_secret.find(secret); live != nsp.by_secret.end()) {
+        if (Socket* socket = socket_in(live->second, nsp)) {
+            remove_socket(*socket, "transport close", false);
+            engine_->close(live->second, CloseReason::transport_close, Ending::cut);
+        }
+    }
+    nsp.log.take(secret, engine_->loop().now());
 }
 
 void Hub::emit_to(Socket& socket, const Event& event, bool is_volatile) {
     Namespace& nsp = *socket.nsp;
     Encoder encoder(nsp, event, std::nullopt, scratch_);
     if (engine_->outbox().wants_offset(socket.slot)) {
-        if (is_volatile) {
+        Selection self;
+        self.rooms.emplace_back(socket.id.view());
+        if (backbone_ != nullptr) {
+            // By way of the cluster, as Node does it: only so it can be recovered anywhere.
+            if (!is_volatile && backbone_->broadcast(nsp, self, event, false)) return;
+        } else if (is_volatile) {
             encoder.set_position(nsp.log.position());
         } else {
             encoder.set_position(nsp.log.advance());
-            RecoveryLog::Packet packet;
-            packet.position = nsp.log.position();
-            packet.sent = engine_->loop().now();
-            packet.rooms.emplace_back(socket.id.view());
-            const auto frames = encoder.frames(true);
-            packet.frames.assign(frames.begin(), frames.end());
-            nsp.log.record(std::move(packet), engine_->loop().now());
+            record(nsp, self, encoder);
         }
     }
-    deliver(socket.slot, encoder, is_volatile);
+    push(socket.slot, encoder, is_volatile);
 }
 
 std::size_t Hub::ask(Namespace& nsp, const Selection& selection, const Event& event, Millis timeout,
-                     std::function<void(Answers)> done) {
+                     std::function<void(Answers)> done, std::function<void(const Answers::One&)> each) {
     // One id for all, as Node does; ids of a namespace never repeat while a question is open.
     const std::uint64_t id = nsp.next_ack++;
     const std::uint64_t key = ack_key(nsp, id);
     auto wait = std::make_unique<AckWait>(*this, key, nsp);
     wait->done = std::move(done);
+    wait->each = std::move(each);
     Encoder encoder(nsp, event, id, scratch_);
     visit(nsp, selection, [&](Slot slot) {
         Socket* socket = socket_in(slot, nsp);
@@ -366,6 +441,7 @@ void Hub::on_ack(Socket& socket, const proto::SioPacket& packet) {
     if (found == waits_.end()) return;
     Answers::One answer{socket.id, packet.json.empty() ? "[]" : std::string(packet.json), {}};
     if (packet.attachments != nullptr) answer.attachments = *packet.attachments;
+    if (found->second->each) found->second->each(answer);
     found->second->answers.answers.push_back(std::move(answer));
     settle(key, nullptr);
 }
@@ -402,6 +478,7 @@ void Hub::join(Socket& socket, std::string_view name) {
     Room& room = *found->second;
     socket.seats.push_back({&room, room.members.size()});
     room.members.push_back(socket.slot);
+    if (backbone_ != nullptr && !socket.pid.empty()) backbone_->keep(socket);
     log::debug("room", "join", {{"sid", socket.id.view()}, {"room", name}});
 }
 
@@ -429,6 +506,7 @@ void Hub::leave(Socket& socket, std::string_view name) {
         if (socket.seats[i].room->name != name) continue;
         log::debug("room", "leave", {{"sid", socket.id.view()}, {"room", name}});
         leave_seat(socket, i);
+        if (backbone_ != nullptr && !socket.pid.empty()) backbone_->keep(socket);
         return;
     }
 }
@@ -528,28 +606,46 @@ void Hub::on_packet(Slot slot, const Result<std::optional<proto::SioPacket>>& de
         if (joined->nsp->name == packet.nsp) socket = joined.get();
     }
     if (socket == nullptr) {
+        for (const auto& knock : clients_[slot]->knocks) {
+            if (knock->nsp != packet.nsp) continue;
+            if (packet.type == SioType::disconnect) {
+                clients_[slot]->leave(packet.nsp);
+                std::erase(clients_[slot]->knocks, knock);
+                return;
+            }
+            knock->keep(packet);
+            if (knock->packets.size() > max_waiting_packets || knock->bytes > options_.max_payload) {
+                ++stats_.waiting_too_long;
+                protocol_error(slot, "too many events before the CONNECT was answered");
+            }
+            return;
+        }
         const auto& left = clients_[slot]->left;
         if (std::find(left.begin(), left.end(), packet.nsp) != left.end()) return;
         protocol_error(slot, "a packet for a namespace that is not joined");
         return;
     }
+    dispatch(*socket, packet);
+}
+
+void Hub::dispatch(Socket& socket, const proto::SioPacket& packet) {
     if (packet.type == SioType::disconnect) {
-        remove_socket(*socket, "client namespace disconnect", false);
+        remove_socket(socket, "client namespace disconnect", false);
     } else if (packet.is_ack()) {
-        on_ack(*socket, packet);
+        on_ack(socket, packet);
     } else {
         ++stats_.events_in;
         if (packet.json.empty()) return;  // `42` alone: Node tolerates it, and nobody is told
-        if (is_limited(*socket)) {
+        if (is_limited(socket)) {
             ++stats_.events_limited;
             if (packet.id) {
-                const Millis left = socket->window_start + options_.rate_window - engine_->loop().now();
-                acknowledge(*socket, *packet.id,
+                const Millis left = socket.window_start + options_.rate_window - engine_->loop().now();
+                acknowledge(socket, *packet.id,
                             R"({"error":"rate limit exceeded","retryAfterMs":)" + std::to_string(left) + '}');
             }
             return;
         }
-        handlers_.on_event(*socket, packet);
+        handlers_.on_event(socket, packet);
     }
 }
 
@@ -595,29 +691,40 @@ Socket& Hub::add_socket(Slot slot, Namespace& nsp, const Id& id) {
     return socket;
 }
 
-std::optional<SavedSocket> Hub::recover(Namespace& nsp, std::string_view auth, std::string_view user,
-                                        std::uint64_t& position) {
+/// What the client says it was. Nothing: it says nothing that could be true.
+std::optional<Comeback> Hub::comeback(Namespace& nsp, std::string_view auth) {
     const auto text_member = [&](std::string_view name) -> std::optional<std::string> {
         const auto raw = json::member(auth, name);
         if (!raw || json::kind_of(*raw) != json::Kind::string) return std::nullopt;
         return json::decode_string(*raw);
     };
-    const auto pid = text_member("pid");
-    if (!pid || pid->size() <= id_length || (*pid)[id_length] != '.') return std::nullopt;
-    const Id secret = Id::from(std::string_view(*pid).substr(0, id_length));
+    Comeback back;
+    auto pid = text_member("pid");
+    if (!pid || pid->size() < id_length || pid->size() > max_pid_bytes) return std::nullopt;
+    back.pid = std::move(*pid);
+    if (json::member(auth, "offset")) {
+        const auto offset = text_member("offset");
+        back.offset = offset ? Position::parse(*offset) : std::nullopt;
+        if (!back.offset) return std::nullopt;
+    } else if (back.pid.size() > id_length) {
+        // It has received nothing, and stands where it was when it connected.
+        back.offset = Position::parse(std::string_view(back.pid).substr(id_length + 1));
+        if (!back.offset) return std::nullopt;
+    }
+    const Id secret = Id::from(std::string_view(back.pid).substr(0, id_length));
     // The old connection may not have been missed yet (its network just went away): it is over now.
     if (const auto live = nsp.by_secret.find(secret); live != nsp.by_secret.end()) {
         engine_->close(live->second, CloseReason::transport_close, Ending::cut);
     }
-    auto saved = nsp.log.take(secret, engine_->loop().now());
-    if (!saved) return std::nullopt;
-    // Without an offset it has received nothing, and stands where it was when it connected.
-    const auto offset = text_member("offset");
-    if (!offset && json::member(auth, "offset")) return std::nullopt;
-    const auto from = nsp.log.parse_offset(offset ? *offset : std::string_view(*pid).substr(id_length + 1));
-    if (!from || !nsp.log.covers(*from) || saved->user != user) return std::nullopt;
-    position = *from;
-    return saved;
+    back.saved = nsp.log.take(secret, engine_->loop().now());
+    return back;
+}
+
+/// What can be told without asking anybody.
+std::optional<Restored> Hub::recover(Namespace& nsp, Comeback& comeback) {
+    if (!comeback.saved || !comeback.offset || !nsp.log.covers(*comeback.offset, engine_->loop().now()))
+        return std::nullopt;
+    return Restored{std::move(*comeback.saved), {}, *comeback.offset};
 }
 
 void Hub::connect(Slot slot, const proto::SioPacket& packet) {
@@ -626,68 +733,128 @@ void Hub::connect(Slot slot, const proto::SioPacket& packet) {
         refuse(slot, packet.nsp, "Invalid namespace", {});
         return;
     }
-    if (clients_[slot]->sockets.size() >= max_namespaces) {
+    Client& client = *clients_[slot];
+    if (client.sockets.size() + client.knocks.size() >= max_namespaces) {
         refuse(slot, packet.nsp, "Too many namespaces on one connection", {});
         return;
     }
-    const std::string name(packet.nsp);
-    const auto found = namespaces_.find(name);
-    if (found != namespaces_.end() && socket_in(slot, *found->second) != nullptr) {
+    Knock knock;
+    knock.nsp = packet.nsp;
+    const auto found = namespaces_.find(knock.nsp);
+    if ((found != namespaces_.end() && socket_in(slot, *found->second) != nullptr) ||
+        std::ranges::any_of(client.knocks, [&](const auto& other) { return other->nsp == knock.nsp; })) {
         protocol_error(slot, "a second CONNECT to a joined namespace");
         return;
     }
-    const std::string auth = packet.json.empty() ? "{}" : std::string(packet.json);
-    std::string user;
+    knock.auth = packet.json.empty() ? "{}" : std::string(packet.json);
     if (options_.auth == AuthMode::dev) {
-        const auto token = json::member(auth, "token");
-        if (token && json::kind_of(*token) == json::Kind::string) user = json::decode_string(*token);
+        const auto token = json::member(knock.auth, "token");
+        if (token && json::kind_of(*token) == json::Kind::string) knock.user = json::decode_string(*token);
     }
-    const Admission admission = handlers_.admit(name, &session, auth, user);
+    const Admission admission = handlers_.admit(knock.nsp, &session, knock.auth, knock.user);
     if (admission.kind != Admission::Kind::open) {
         const bool unknown = admission.kind == Admission::Kind::unknown;
-        refuse(slot, name, unknown ? "Invalid namespace" : admission.message, admission.data);
+        refuse(slot, knock.nsp, unknown ? "Invalid namespace" : admission.message, admission.data);
         return;
     }
-    Namespace& nsp = found != namespaces_.end() ? *found->second : make_namespace(name, admission.is_dynamic);
-    const bool recovery = engine_->outbox().wants_offset(slot);
-    std::uint64_t position = 0;
-    const bool tries = recovery && json::member(auth, "pid").has_value();
-    std::optional<SavedSocket> saved = tries ? recover(nsp, auth, user, position) : std::nullopt;
+    knock.is_dynamic = admission.is_dynamic;
+    knock.tries = engine_->outbox().wants_offset(slot) && json::member(knock.auth, "pid").has_value();
+    if (!knock.tries) {
+        finish_connect(slot, knock, std::nullopt);
+        return;
+    }
+    Namespace& nsp = found != namespaces_.end() ? *found->second : make_namespace(knock.nsp, admission.is_dynamic);
+    auto back = comeback(nsp, knock.auth);
     if (engine_->session(slot) == nullptr) return;
+    std::optional<Restored> restored;
+    if (back) {
+        knock.pid = back->pid;
+        restored = recover(nsp, *back);
+        if (!restored && backbone_ != nullptr) {
+            knock.ticket = ++tickets_;
+            const std::uint64_t ticket = knock.ticket;
+            client.disarm();
+            client.knocks.push_back(std::make_unique<Knock>(std::move(knock)));
+            backbone_->restore(nsp, std::move(*back), [this, slot, ticket](std::optional<Restored> found_elsewhere) {
+                answer_knock(slot, ticket, std::move(found_elsewhere));
+            });
+            return;
+        }
+    }
+    finish_connect(slot, knock, std::move(restored));
+}
 
-    Socket& socket = add_socket(slot, nsp, saved ? saved->sid : engine_->ids().next());
-    socket.auth = auth;
-    socket.user = user;
-    socket.recovered = saved.has_value();
-    if (!user.empty()) join(socket, user);
+void Hub::answer_knock(Slot slot, std::uint64_t ticket, std::optional<Restored> restored) {
+    if (clients_[slot] == nullptr) return;
+    auto& knocks = clients_[slot]->knocks;
+    const auto found = std::ranges::find_if(knocks, [&](const auto& one) { return one->ticket == ticket; });
+    if (found == knocks.end()) return;  // its client has left, and another may have the slot
+    const std::unique_ptr<Knock> knock = std::move(*found);
+    knocks.erase(found);
+    finish_connect(slot, *knock, std::move(restored));
+    for (const Knock::Kept& kept : knock->packets) {
+        if (clients_[slot] == nullptr) return;
+        const auto nsp = namespaces_.find(knock->nsp);
+        Socket* socket = nsp == namespaces_.end() ? nullptr : socket_in(slot, *nsp->second);
+        if (socket == nullptr) return;
+        dispatch(*socket, {kept.type, knock->nsp, kept.id, kept.json, kept.attachments ? &*kept.attachments : nullptr});
+    }
+}
+
+void Hub::finish_connect(Slot slot, const Knock& knock, std::optional<Restored> restored) {
+    Session& session = *engine_->session(slot);
+    const auto found = namespaces_.find(knock.nsp);
+    Namespace& nsp = found != namespaces_.end() ? *found->second : make_namespace(knock.nsp, knock.is_dynamic);
+    if (restored && restored->saved.user && restored->saved.user != knock.user) restored.reset();
+    // Its old id may be taken: by the socket it was, where that has not been missed yet.
+    if (restored && nsp.by_id.contains(restored->saved.sid)) restored.reset();
+    const bool recovery = engine_->outbox().wants_offset(slot);
+    Socket& socket = add_socket(slot, nsp, restored ? restored->saved.sid : engine_->ids().next());
+    socket.auth = knock.auth;
+    socket.user = knock.user;
+    socket.recovered = restored.has_value();
     if (recovery) {
         ++nsp.wants_offset;
-        if (saved) {
-            socket.pid = json::decode_string(*json::member(auth, "pid"));
+        if (restored) {
+            socket.pid = knock.pid;
             socket.secret = Id::from(std::string_view(socket.pid).substr(0, id_length));
-            socket.connected_at = saved->connected_at;
-            for (const std::string& room : saved->rooms) join(socket, room);
+            socket.connected_at = restored->saved.connected_at;
+            socket.data = std::move(restored->saved.data);
         } else {
             socket.secret = engine_->ids().next();
+            if (backbone_ != nullptr) nsp.log.move_to(backbone_->position(nsp.name));
             socket.connected_at = nsp.log.position();
             socket.pid = socket.secret.view();
             socket.pid += '.';
-            nsp.log.append_offset(socket.pid, socket.connected_at);
+            socket.connected_at.append(socket.pid);
         }
         nsp.by_secret.emplace(socket.secret, slot);
-        if (saved) {
-            ++stats_.sockets_recovered;
-            std::vector<std::string> rooms = saved->rooms;
-            rooms.emplace_back(socket.id.view());
-            nsp.log.replay(position, rooms, [&](const RecoveryLog::Packet& missed) {
-                engine_->outbox().push(slot, missed.frames.data(), missed.frames.size());
-            });
-        } else if (tries) {
-            ++stats_.recoveries_failed;
-        }
     }
+    if (!socket.user.empty()) join(socket, socket.user);
+    if (restored) {
+        ++stats_.sockets_recovered;
+        std::vector<std::string> rooms = std::move(restored->saved.rooms);
+        for (const std::string& room : rooms) join(socket, room);
+        rooms.emplace_back(socket.id.view());
+        const auto is_in = [&](const std::string& room) { return std::ranges::find(rooms, room) != rooms.end(); };
+        for (const MissedEvent& missed : restored->missed) {
+            if (!missed.rooms.empty() && std::ranges::none_of(missed.rooms, is_in)) continue;
+            if (std::ranges::any_of(missed.except, is_in)) continue;
+            const Event event{missed.name, missed.arguments, missed.attachments};
+            Encoder encoder(nsp, event, std::nullopt, scratch_);
+            encoder.set_position(missed.position);
+            const auto frames = encoder.frames(true);
+            engine_->outbox().push(slot, frames.data(), frames.size());
+        }
+        nsp.log.replay(restored->from, rooms, [&](const RecoveryLog::Packet& missed) {
+            engine_->outbox().push(slot, missed.frames.data(), missed.frames.size());
+        });
+    } else if (knock.tries) {
+        ++stats_.recoveries_failed;
+    }
+    if (recovery && backbone_ != nullptr) backbone_->keep(socket);
     std::string text;
-    proto::append_sio_header(text, SioType::connect, 0, name, std::nullopt);
+    proto::append_sio_header(text, SioType::connect, 0, knock.nsp, std::nullopt);
     text += R"({"sid":")";
     text += socket.id.view();
     if (recovery) {
@@ -698,8 +865,8 @@ void Hub::connect(Slot slot, const proto::SioPacket& packet) {
     engine_->outbox().push(slot, FrameRef::text("4", text));
     log::debug("gateway", "socket_connected",
                {{"sid", socket.id.view()},
-                {"namespace", name},
-                {"user", user},
+                {"namespace", knock.nsp},
+                {"user", knock.user},
                 {"recovered", socket.recovered},
                 {"address", session.address.to_string()}});
     handlers_.on_connect(socket);
@@ -714,8 +881,13 @@ void Hub::remove_socket(Socket& socket, std::string_view reason, bool recoverabl
     if (!socket.pid.empty()) {
         --nsp.wants_offset;
         nsp.by_secret.erase(socket.secret);
+        if (backbone_ != nullptr) backbone_->release(socket, recoverable);
         if (recoverable) {
-            SavedSocket saved{socket.id, socket.connected_at, socket.user, {}, 0};
+            SavedSocket saved;
+            saved.sid = socket.id;
+            saved.connected_at = socket.connected_at;
+            saved.user = socket.user;
+            saved.data = socket.data;
             for (const Socket::Seat& seat : socket.seats) saved.rooms.push_back(seat.room->name);
             nsp.log.save(socket.secret, std::move(saved), engine_->loop().now());
         }

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/timer_wheel.h"
+#include "gateway/backbone.h"
 #include "gateway/config.h"
 #include "gateway/engine.h"
 #include "gateway/ids.h"
@@ -53,20 +54,22 @@ struct Socket {
     Outbox::Slot slot = 0;
     std::string user;  ///< empty: anonymous
     std::string auth;  ///< the CONNECT payload, a JSON object
+    std::string data;  ///< what an application on another node keeps with it: raw JSON, or empty
     std::vector<Seat> seats;
     std::size_t index_in_namespace = 0;
-    std::uint64_t connected_at = 0;  ///< log position
+    Position connected_at;  ///< where the log stood
     Millis connected_wall_clock = 0;
     Millis window_start = 0;  ///< of the rate limit
     std::uint32_t window_events = 0;
     bool recovered = false;
     bool leaving = false;              ///< being removed: no verb disconnects it again
+    bool kept_dirty = false;           ///< what the cluster keeps of it is out of date: the backbone's to use
     std::vector<std::uint64_t> asked;  ///< ids of acknowledgements it owes
 };
 
 struct Namespace {
-    Namespace(std::string n, RecoveryBudget& budget, const std::string& epoch, Millis window)
-        : name(std::move(n)), log(budget, epoch, window) {}
+    Namespace(std::string n, RecoveryBudget& budget, Position start, Millis window, Millis now)
+        : name(std::move(n)), log(budget, start, window, now) {}
 
     std::string name;
     std::uint64_t serial = 0;  ///< tells its questions from those of other namespaces
@@ -78,6 +81,7 @@ struct Namespace {
     std::size_t wants_offset = 0;  ///< sockets that may come back for what they miss
     std::uint64_t next_ack = 0;
     RecoveryLog log;
+    std::string uid;  ///< of this node in the cluster, for this namespace
 };
 
 /// What may become of a CONNECT.
@@ -153,6 +157,7 @@ struct HubStats {
     std::uint64_t deliveries = 0;
     std::uint64_t volatile_dropped = 0;
     std::uint64_t acks_timed_out = 0;
+    std::uint64_t waiting_too_long = 0;  ///< CONNECTs whose client sent more than may wait for the answer
 };
 
 class Hub final : public EngineApp {
@@ -162,6 +167,8 @@ public:
 
     /// The engine this hub serves; call once, before it runs.
     void start(Engine& engine);
+    /// The cluster this gateway is in; call it before start(). Without: the gateway is alone.
+    void set_backbone(Backbone& backbone) noexcept { backbone_ = &backbone; }
 
     [[nodiscard]] Engine& engine() noexcept { return *engine_; }
     [[nodiscard]] const HubOptions& options() const noexcept { return options_; }
@@ -179,13 +186,23 @@ public:
     /// The sockets a selection names, each once. The result lives until the next call.
     const std::vector<Socket*>& select(Namespace& nsp, const Selection& selection);
 
-    // --- verbs; each returns how many sockets it reached ---
-    std::size_t emit(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile = false);
+    // --- verbs ---
+    /// To sockets of all nodes, or of this one only.
+    void emit(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile = false,
+              bool is_local = false);
+    /// How many sockets of this node a selection names.
+    std::size_t count(Namespace& nsp, const Selection& selection);
+    /// An event at its place in the order of the cluster. `is_done`: this node's sockets have had it already.
+    void deliver(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile, Position position,
+                 bool is_done);
+    /// A client of that pid has come back elsewhere: what is left of it here is over.
+    void taken(Namespace& nsp, std::string_view pid);
     /// To one socket. Recoverable unless volatile.
     void emit_to(Socket& socket, const Event& event, bool is_volatile = false);
     /// Emits and collects the acknowledgements; `done` is called exactly once, when all answered or `timeout` passed.
+    /// On this node only. Returns how many sockets were asked. `each`, when given, hears every answer as it comes.
     std::size_t ask(Namespace& nsp, const Selection& selection, const Event& event, Millis timeout,
-                    std::function<void(Answers)> done);
+                    std::function<void(Answers)> done, std::function<void(const Answers::One&)> each = {});
     void acknowledge(Socket& socket, std::uint64_t id, std::string_view arguments,
                      std::span<const std::string> attachments = {});
     void join(Socket& socket, std::string_view room);
@@ -208,16 +225,22 @@ public:
 private:
     struct Client;   // what the hub keeps per session
     struct AckWait;  // a question under way
+    struct Knock;    // a CONNECT that waits for its answer
     struct PurgeTimer;
     class Encoder;
 
     void on_packet(Slot slot, const Result<std::optional<proto::SioPacket>>& packet);
+    void dispatch(Socket& socket, const proto::SioPacket& packet);
     void connect(Slot slot, const proto::SioPacket& packet);
+    void finish_connect(Slot slot, const Knock& knock, std::optional<Restored> restored);
+    void answer_knock(Slot slot, std::uint64_t ticket, std::optional<Restored> restored);
+    void send_here(Namespace& nsp, const Selection& selection, Encoder& encoder, bool is_volatile);
+    void record(Namespace& nsp, const Selection& selection, Encoder& encoder);
     void refuse(Slot slot, std::string_view nsp, std::string_view message, std::string_view data);
     Socket& add_socket(Slot slot, Namespace& nsp, const Id& id);
     void remove_socket(Socket& socket, std::string_view reason, bool recoverable);
-    std::optional<SavedSocket> recover(Namespace& nsp, std::string_view auth, std::string_view user,
-                                       std::uint64_t& position);
+    std::optional<Comeback> comeback(Namespace& nsp, std::string_view auth);
+    std::optional<Restored> recover(Namespace& nsp, Comeback& comeback);
     void protocol_error(Slot slot, std::string_view reason);
     void on_ack(Socket& socket, const proto::SioPacket& packet);
     Namespace& make_namespace(std::string_view name, bool is_dynamic);
@@ -228,15 +251,18 @@ private:
     [[nodiscard]] bool client_wants_offset(const Session& session) const;
     template <typename Visit>
     void visit(Namespace& nsp, const Selection& selection, Visit&& each);
-    void deliver(Slot slot, Encoder& encoder, bool is_volatile);
+    void push(Slot slot, Encoder& encoder, bool is_volatile);
     void purge();
+    [[nodiscard]] Position log_start(std::string_view nsp) const;
 
     HubOptions options_;
     HubHandlers& handlers_;
+    Backbone* backbone_ = nullptr;
     Engine* engine_ = nullptr;
     HubStats stats_;
     RecoveryBudget budget_;
-    std::string epoch_;
+    std::uint64_t epoch_ =
+        0;  ///< milliseconds: the time of the start, in which positions of a gateway alone are counted
     StringMap<std::unique_ptr<Namespace>> namespaces_;
     std::vector<std::unique_ptr<Client>> clients_;  // by slot
     std::vector<std::unique_ptr<Client>> buried_;   // of sessions that closed lately
@@ -247,6 +273,7 @@ private:
     std::string scratch_;
     std::size_t socket_count_ = 0;
     std::uint64_t namespaces_made_ = 0;
+    std::uint64_t tickets_ = 0;
 };
 
 }  // namespace sio::gateway

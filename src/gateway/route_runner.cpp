@@ -82,7 +82,7 @@ public:
         if (target.audience == routes::Audience::others || target.audience == routes::Audience::others_in) {
             selection.except.emplace_back(sid_.view());
         }
-        runner_.hub_->emit(nsp_, selection, event, target.is_volatile);
+        runner_.hub_->emit(nsp_, selection, event, target.is_volatile, target.is_local);
     }
 
     void ack(std::string_view args, std::span<const std::string> attachments) override {

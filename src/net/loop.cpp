@@ -37,7 +37,7 @@ Loop::Loop(Loop&& other) noexcept
       now_(other.now_),
       wall_offset_(other.wall_offset_),
       timers_(std::move(other.timers_)),
-      turn_end_(other.turn_end_) {}
+      turn_ends_(std::move(other.turn_ends_)) {}
 
 Loop::~Loop() {
     for (Handler* handler : disposed_) delete handler;
@@ -71,6 +71,8 @@ void Loop::unwatch(int fd, Handler& handler) noexcept {
     cancelled_.push_back(&handler);
 }
 
+void Loop::remove_turn_end(TurnEnd& hook) noexcept { std::erase(turn_ends_, &hook); }
+
 void Loop::dispose(Handler* handler) { disposed_.push_back(handler); }
 
 void Loop::run() {
@@ -92,7 +94,8 @@ void Loop::run() {
             }
             handler->on_ready(events[static_cast<std::size_t>(i)].events);
         }
-        more = turn_end_ != nullptr && turn_end_->end_turn();
+        more = false;
+        for (TurnEnd* hook : turn_ends_) more = hook->end_turn() || more;
         cancelled_.clear();
         for (std::size_t i = 0; i < disposed_.size(); ++i) delete disposed_[i];
         disposed_.clear();

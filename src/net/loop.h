@@ -50,7 +50,10 @@ public:
     /// Deletes `handler` after this turn; unwatch it first. It may be in the middle of on_ready().
     void dispose(Handler* handler);
 
-    void set_turn_end(TurnEnd& hook) noexcept { turn_end_ = &hook; }
+    /// Calls `hook` at the end of each turn, after those added before it, until it is removed. Neither may be called
+    /// from within end_turn().
+    void add_turn_end(TurnEnd& hook) { turn_ends_.push_back(&hook); }
+    void remove_turn_end(TurnEnd& hook) noexcept;
 
     /// Runs turns until stop().
     void run();
@@ -82,7 +85,7 @@ private:
     std::uint64_t slow_turns_ = 0;
     std::uint64_t turns_ = 0;
     std::unique_ptr<base::TimerWheel> timers_;
-    TurnEnd* turn_end_ = nullptr;
+    std::vector<TurnEnd*> turn_ends_;
     std::vector<Handler*> cancelled_;  // unwatched in this turn: their pending events are skipped
     std::vector<Handler*> disposed_;
 };

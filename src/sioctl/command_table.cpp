@@ -84,6 +84,14 @@ std::vector<Command> make_commands() {
                      "disconnect sockets",
                      "  sioctl disconnect alice\n  sioctl disconnect --all --how transport",
                      run_disconnect});
+    table.push_back({"presence",
+                     {{"USER", Times::many, "", "only these users (default: all who are online)"}},
+                     {{"--limit", Times::once, "N", "without USER: list at most N (default 1000)"}, answer_timeout},
+                     "tell who is online, on all gateways (exit 1: the only USER is not)",
+                     "  sioctl presence alice > /dev/null || mail -s 'you have a message' alice\n"
+                     "  xargs sioctl presence < members.txt\n"
+                     "  sioctl presence -o ndjson | jq -r .user",
+                     run_presence});
     table.push_back({"health",
                      {},
                      {answer_timeout},

@@ -50,6 +50,7 @@ int run_sockets(const Invocation&);
 int run_join(const Invocation&);
 int run_leave(const Invocation&);
 int run_disconnect(const Invocation&);
+int run_presence(const Invocation&);
 int run_health(const Invocation&);
 int run_stat(const Invocation&);
 int run_wait(const Invocation&);

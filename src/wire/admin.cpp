@@ -15,7 +15,7 @@ namespace {
 constexpr std::string_view selection_members = "nsp, to, users, sockets, except";
 constexpr std::uint64_t max_id = (std::uint64_t{1} << 53) - 1;
 
-constexpr std::array<AdminCommand, 14> commands{{
+constexpr std::array<AdminCommand, 15> commands{{
     {"emit", "nsp, to, users, sockets, except, event, args, attachments, volatile, ack, timeout_ms",
      "Emits an event to the sockets selected.", false},
     {"rooms", "nsp, all", "Lists rooms and how many sockets are in each.", false},
@@ -23,6 +23,7 @@ constexpr std::array<AdminCommand, 14> commands{{
     {"join", "nsp, to, users, sockets, except, rooms", "Makes the sockets selected join rooms.", false},
     {"leave", "nsp, to, users, sockets, except, rooms", "Makes the sockets selected leave rooms.", false},
     {"disconnect", "nsp, to, users, sockets, except, how", "Disconnects the sockets selected.", false},
+    {"presence", "users, limit", "Tells which users are online, on all nodes.", false},
     {"health", "", "Tells whether the daemon is well, and which of its checks fails.", false},
     {"stat", "", "Gives the counters of GET /metrics.", false},
     {"listen", "nsp, events, lifecycle", "Sends each event that clients send.", true},

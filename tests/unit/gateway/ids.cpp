@@ -97,11 +97,46 @@ Test(ids, a_text_of_another_length_or_with_another_character_is_no_id_that_was_g
     }
 }
 
+Test(ids, the_id_of_a_session_begins_with_the_tag_of_its_source) {
+    IdSource source;
+    const Tag tag = source.tag();
+    std::unordered_set<std::string> seen;
+    for (int i = 0; i < 1000; ++i) {
+        const Id id = source.next_session();
+        cr_assert(id.view().size() == 20 && id.view().substr(0, Tag::size) == tag.view());
+        cr_assert(Tag::of_session(id.view()) == tag);
+        cr_assert(seen.insert(bytes_of(id).substr(3, 9)).second, "the random part of id %d is not new", i);
+    }
+}
+
+Test(ids, tags_are_drawn_anew_and_never_begin_with_a_dash) {
+    std::unordered_set<std::string> seen;
+    IdSource source;
+    for (int i = 0; i < 2000; ++i) {
+        cr_assert(Tag::is_tag(source.tag().view()));
+        seen.emplace(source.tag().view());
+        source.draw_tag();
+    }
+    cr_expect(seen.size() > 1990, "%zu", seen.size());
+}
+
+Test(ids, only_what_may_be_the_id_of_a_session_has_a_tag) {
+    cr_expect(Tag::of_session("AbC_0123456789abcdef").has_value());
+    for (const char* wrong : {"", "AbC_", "AbC_0123456789abcde", "AbC_0123456789abcdefg", "-bC_0123456789abcdef",
+                              "../x0123456789abcdef", "a/b00123456789abcdef", "a.b00123456789abcdef"}) {
+        cr_expect(!Tag::of_session(wrong).has_value(), "'%s'", wrong);
+    }
+    cr_expect(!Tag::of_session(std::string_view("a\0b00123456789abcdef", 20)).has_value());
+}
+
 Test(ids, hashes_of_ids_spread) {
     IdSource source;
     std::unordered_set<std::size_t> hashes;
     for (int i = 0; i < 10'000; ++i) hashes.insert(IdHash{}(source.next()));
     cr_assert(hashes.size() > 9990, "%zu", hashes.size());
+    hashes.clear();
+    for (int i = 0; i < 10'000; ++i) hashes.insert(IdHash{}(source.next_session()));
+    cr_assert(hashes.size() > 9990, "%zu of sessions", hashes.size());
 }
 
 }  // namespace

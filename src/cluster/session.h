@@ -1,0 +1,40 @@
+// What a node keeps in Redis of a client that may come back. Source: cluster-wire 1.12.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "cluster/stream_id.h"
+
+namespace sio::cluster {
+
+/// A session as Node stores it, and three members of ours that Node ignores.
+struct StoredSession {
+    std::string sid;
+    std::string pid;
+    std::vector<std::string> rooms;             ///< the one named like the sid among them
+    std::string data = "{}";                    ///< raw JSON, the application's; canonical placeholders
+    std::vector<std::string> data_attachments;  ///< what they stand for
+
+    std::optional<std::string> user;  ///< absent when a Node server wrote it; empty: anonymous
+    std::optional<StreamId> since;    ///< end of the stream when the client connected; absent from Node
+    std::optional<std::string> node;  ///< who wrote it; absent from Node
+};
+
+/// The most rooms, and binary values in `data`, a stored session may have.
+inline constexpr std::size_t max_session_rooms = 10'000;
+inline constexpr std::size_t max_session_attachments = 1024;
+
+/// Appends the value to store: base64 of a MessagePack map. `data` must be valid JSON.
+void append_session(std::string& out, const StoredSession& session);
+
+/// Reads a stored value. Errors: `malformed`; `sid`, `pid` and `rooms` must be there and be strings.
+Result<StoredSession> decode_session(std::string_view base64);
+
+/// Appends the key of a session: prefix and pid.
+void append_session_key(std::string& out, std::string_view prefix, std::string_view pid);
+
+}  // namespace sio::cluster

@@ -1,0 +1,628 @@
+#include "gateway/cluster.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "base/bytes.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "cluster/names.h"
+#include "gateway/cluster_parts.h"
+
+namespace sio::gateway {
+
+using cluster::Outgoing;
+using redis::Reply;
+
+namespace {
+
+constexpr Millis tick_interval = 1'000;
+constexpr Millis block_time = 1'000;
+constexpr Millis session_refresh = 30'000;
+constexpr std::string_view read_count = "500";
+constexpr std::size_t max_seen = 10'000;  // nodes whose numbers are remembered
+
+redis::ConnectionOptions named(const std::string& node, std::string_view what) {
+    redis::ConnectionOptions options;
+    options.name = "sio-gateway:" + node + ':' + std::string(what);
+    std::ranges::replace(options.name, ' ', '_');
+    return options;
+}
+
+/// The value of a field in the flat list of a stream entry or of XINFO; null when it is not there.
+const Reply* field(const Reply& list, std::string_view name) {
+    for (std::size_t i = 0; i + 1 < list.items.size(); i += 2) {
+        if (list.items[i].text == name) return &list.items[i + 1];
+    }
+    return nullptr;
+}
+
+std::string_view text_field(const Reply& list, std::string_view name) {
+    const Reply* found = field(list, name);
+    return found == nullptr ? std::string_view() : found->text;
+}
+
+}  // namespace
+
+std::string random_hex() {
+    std::uint64_t number = 0;
+    if (getrandom(&number, sizeof number, 0) != static_cast<ssize_t>(sizeof number)) std::abort();
+    static constexpr std::string_view digits = "0123456789abcdef";
+    std::string text;
+    for (unsigned shift = 0; shift < 64; shift += 4) text += digits[(number >> shift) & 15U];
+    return text;
+}
+
+struct Cluster::Tick final : base::Timer {
+    explicit Tick(Cluster& c) : cluster(c) {}
+    Cluster& cluster;
+
+private:
+    void expire(Millis now) override {
+        cluster.on_tick();
+        cluster.loop_.timers().arm(*this, now + tick_interval);
+    }
+};
+
+struct Cluster::SessionTimer final : base::Timer {
+    explicit SessionTimer(Cluster& c) : cluster(c) {}
+    Cluster& cluster;
+
+private:
+    void expire(Millis) override { cluster.on_session_timer(); }
+};
+
+Cluster::Cluster(net::Loop& loop, Hub& hub, ClusterOptions options)
+    : loop_(loop),
+      hub_(hub),
+      options_(std::move(options)),
+      commands_(loop, options_.redis, named(options_.node, "commands"), *this),
+      reader_(loop, options_.redis, named(options_.node, "reader"), *this),
+      subscriber_(loop, options_.redis, named(options_.node, "subscriber"), *this),
+      node_uid_(random_hex()),
+      tick_(std::make_unique<Tick>(*this)),
+      session_timer_(std::make_unique<SessionTimer>(*this)) {
+    for (std::string& key : cluster::streams_to_read(options_.stream, options_.stream_count)) {
+        stream_index_.emplace(key, streams_.size());
+        streams_.push_back({std::move(key), std::nullopt, 0, {}});
+    }
+}
+
+Cluster::~Cluster() = default;
+
+void Cluster::start() {
+    commands_.start();
+    reader_.start();
+    subscriber_.start();
+    loop_.timers().arm(*tick_, loop_.now() + tick_interval);
+}
+
+void Cluster::stop() {
+    tick_->disarm();
+    session_timer_->disarm();
+    commands_.stop();
+    reader_.stop();
+    subscriber_.stop();
+}
+
+std::string Cluster::trouble() const {
+    for (const redis::Connection* connection : {&commands_, &reader_, &subscriber_}) {
+        if (connection->is_up()) continue;
+        return connection->down_reason().empty() ? "connecting to " + options_.redis.to_string()
+                                                 : connection->down_reason();
+    }
+    return live_ ? "" : "reading what was missed";
+}
+
+Cluster::Stream* Cluster::stream_of(std::string_view nsp) {
+    const auto found = stream_index_.find(cluster::stream_for(options_.stream, options_.stream_count, nsp));
+    return found == stream_index_.end() ? nullptr : &streams_[found->second];
+}
+const Cluster::Stream* Cluster::stream_of(std::string_view nsp) const {
+    return const_cast<Cluster*>(this)->stream_of(nsp);
+}
+
+Position Cluster::position(std::string_view nsp) const {
+    const Stream* stream = stream_of(nsp);
+    return stream == nullptr || !stream->last ? Position{} : *stream->last;
+}
+
+// --- coming and going -----------------------------------------------------------------------------------------------
+
+void Cluster::on_up(redis::Connection& connection) {
+    if (&connection == &commands_) {
+        log::info("redis", "redis_up", {{"redis", options_.redis.to_string()}});
+        // What an old connection has sent may still wait in a server that was frozen: it must not come after the check.
+        if (last_client_id_ != 0) {
+            commands_.send({"CLIENT", "KILL", "ID", std::to_string(last_client_id_)});
+        }
+        last_client_id_ = commands_.client_id();
+    } else if (&connection == &subscriber_) {
+        for (const auto& [nsp, uid] : uids_) {
+            subscriber_.send({"SUBSCRIBE", cluster::public_channel(options_.channel_prefix, nsp),
+                              cluster::private_channel(options_.channel_prefix, nsp, uid)});
+            subscriber_.send({"PSUBSCRIBE", cluster::classic_pattern(options_.channel_prefix, nsp),
+                              cluster::classic_request_pattern(options_.channel_prefix, nsp)});
+        }
+        subscriber_.send({"SUBSCRIBE", options_.session_prefix + "taken"});
+    } else {
+        reading_ = false;
+        if (tails_known_) {
+            for (std::size_t i = 0; i < streams_.size(); ++i) check_gap(i);
+            read_on();
+        } else {
+            find_tails();
+        }
+    }
+    if (commands_.is_up() && reader_.is_up() && subscriber_.is_up()) catch_up();
+}
+
+void Cluster::on_down(redis::Connection& connection, std::string_view reason) {
+    if (&connection == &reader_) reading_ = false;
+    if (live_ || catching_up_) {
+        log::warn("redis", "redis_down", {{"redis", options_.redis.to_string()}, {"reason", reason}});
+    }
+    go_away();
+}
+
+void Cluster::go_away() {
+    catching_up_ = false;
+    if (!std::exchange(live_, false)) return;
+    // Whether these have reached the stream is not known; our own clients need not wait until it is.
+    for (Own& own : own_) {
+        if (!std::exchange(own.is_delivered, true)) deliver_here(own);
+    }
+    for (auto& [id, request] : requests_) loop_.timers().arm(*request, loop_.now());
+}
+
+// Everything of ours that the stream has must be read before the rest is sent again: then the numbers tell.
+void Cluster::catch_up() {
+    if (!tails_known_ || live_ || catching_up_) return;
+    catching_up_ = true;
+    for (std::size_t i = 0; i < streams_.size(); ++i) {
+        commands_.send({"XREVRANGE", streams_[i].key, "+", "-", "COUNT", "1"}, [this, i](const Reply* reply) {
+            if (reply == nullptr || !catching_up_) return;
+            streams_[i].target = {};
+            if (reply->is_array() && !reply->items.empty() && !reply->items[0].items.empty()) {
+                if (const auto id = Position::parse(reply->items[0].items[0].text)) streams_[i].target = *id;
+            }
+            if (i + 1 == streams_.size()) go_live();
+        });
+    }
+}
+
+void Cluster::go_live() {
+    if (!catching_up_) return;
+    for (const Stream& stream : streams_) {
+        if (!stream.last || *stream.last < stream.target) return;  // asked again after the next read
+    }
+    catching_up_ = false;
+    live_ = true;
+    log::info("redis", "cluster_live", {{"stream", options_.stream}, {"spooled", own_.size()}});
+    for (Own& own : own_) write(own);
+    refresh_sessions();
+}
+
+void Cluster::on_tick() {
+    ++ticks_;
+    if (live_ && loop_.now() - last_refresh_ >= session_refresh) refresh_sessions();
+    on_session_timer();
+    finished_.clear();
+}
+
+void Cluster::on_session_timer() {
+    flush_sessions();
+    const auto waiting = returns_;
+    for (const auto& back : waiting) {
+        if (loop_.now() >= back->until) {
+            give_back(back, false);
+        } else {
+            proceed(back);
+        }
+    }
+}
+
+// --- reading --------------------------------------------------------------------------------------------------------
+
+void Cluster::find_tails() {
+    for (std::size_t i = 0; i < streams_.size(); ++i) {
+        reader_.send({"XINFO", "STREAM", streams_[i].key}, [this, i](const Reply* reply) { take_tail(i, reply); });
+    }
+}
+
+// The end of the stream is asked for once: reading from `$` again and again would lose what comes in between.
+void Cluster::take_tail(std::size_t index, const Reply* reply) {
+    if (reply == nullptr) return;
+    Stream& stream = streams_[index];
+    stream.last = Position{};
+    stream.read = 0;
+    if (!reply->is_error()) {
+        stream.last = Position::parse(text_field(*reply, "last-generated-id")).value_or(Position{});
+        if (const Reply* added = field(*reply, "entries-added")) {
+            stream.read = static_cast<std::uint64_t>(added->to_integer());
+        }
+    }
+    if (index + 1 < streams_.size()) return;
+    tails_known_ = true;
+    for (const auto& [name, nsp] : hub_.namespaces()) {
+        nsp->log.lose_through(position(name), loop_.now());
+        nsp->log.move_to(position(name));
+    }
+    read_on();
+    if (commands_.is_up() && subscriber_.is_up()) catch_up();
+}
+
+void Cluster::check_gap(std::size_t index) {
+    reader_.send({"XINFO", "STREAM", streams_[index].key}, [this, index](const Reply* reply) {
+        if (reply == nullptr || reply->is_error()) return;
+        Stream& stream = streams_[index];
+        const Reply* added = field(*reply, "entries-added");
+        const Reply* length = field(*reply, "length");
+        if (added == nullptr || length == nullptr || !stream.last) return;
+        const auto all = static_cast<std::uint64_t>(added->to_integer());
+        const auto trimmed = all - static_cast<std::uint64_t>(length->to_integer());
+        if (all < stream.read) {
+            log::warn("redis", "stream_is_new", {{"stream", stream.key}});
+            stream.read = 0;
+            return;
+        }
+        if (trimmed <= stream.read) return;
+        const std::uint64_t missed = trimmed - stream.read;
+        stream.read = trimmed;
+        ++stats_.gaps;
+        stats_.entries_missed += missed;
+        log::error("redis", "stream_gap",
+                   {{"stream", stream.key},
+                    {"after", stream.last->text()},
+                    {"entries", missed},
+                    {"remedy", "the stream is trimmed faster than this gateway reads; raise its length"}});
+        for (const auto& [name, nsp] : hub_.namespaces()) {
+            if (stream_of(name) == &stream) nsp->log.lose_through(stream.last->next(), loop_.now());
+        }
+    });
+}
+
+void Cluster::read_on() {
+    if (reading_ || !reader_.is_up() || !tails_known_) return;
+    std::vector<std::string> ids;
+    std::vector<std::string_view> args{"XREAD", "COUNT", read_count, "BLOCK", "1000", "STREAMS"};
+    for (const Stream& stream : streams_) args.emplace_back(stream.key);
+    for (const Stream& stream : streams_) ids.push_back(stream.last->text());
+    for (const std::string& id : ids) args.emplace_back(id);
+    reading_ = reader_.send_blocking(args, block_time, [this](const Reply* reply) {
+        reading_ = false;
+        if (reply == nullptr) return;
+        if (reply->is_error()) {
+            log::error("redis", "stream_unreadable", {{"reason", reply->text}});
+            reader_.reconnect(reply->text);
+            return;
+        }
+        take_entries(*reply);
+        if (catching_up_) go_live();
+        const auto waiting = returns_;
+        for (const auto& back : waiting) proceed(back);
+        if (ticks_ % 5 == 0 && reply->is_nil()) {
+            for (std::size_t i = 0; i < streams_.size(); ++i) check_gap(i);
+        }
+        read_on();
+    });
+}
+
+void Cluster::take_entries(const Reply& reply) {
+    if (!reply.is_array()) return;  // nothing came in time
+    for (const Reply& one : reply.items) {
+        if (one.items.size() != 2) continue;
+        const auto found = stream_index_.find(std::string(one.items[0].text));
+        if (found == stream_index_.end()) continue;
+        Stream& stream = streams_[found->second];
+        for (const Reply& entry : one.items[1].items) {
+            const auto id = entry.items.size() == 2 ? Position::parse(entry.items[0].text) : std::nullopt;
+            if (!id) continue;
+            stream.last = *id;
+            ++stream.read;
+            ++stats_.entries_read;
+            take_entry(*id, entry.items[1]);
+        }
+    }
+}
+
+void Cluster::take_entry(Position id, const Reply& fields) {
+    const std::string_view uid = text_field(fields, "uid");
+    const std::string_view nsp = text_field(fields, "nsp");
+    const std::string_view number = text_field(fields, "n");
+    bool is_done = false;
+    if (!number.empty()) {
+        const auto n = base::parse_decimal(number);
+        if (!n) return;
+        if (seen_.size() > max_seen) seen_.clear();
+        std::uint64_t& last = seen_[std::string(text_field(fields, "node"))];
+        if (*n <= last) {
+            ++stats_.entries_repeated;
+            return;
+        }
+        last = *n;
+        if (const auto mine = uids_.find(nsp); mine != uids_.end() && mine->second == uid) {
+            while (!own_.empty() && own_.front().number <= *n) {
+                if (own_.front().number == *n) is_done = own_.front().is_delivered;
+                own_bytes_ -= own_.front().bytes;
+                own_.pop_front();
+            }
+        }
+    }
+    if (hub_.namespaces().find(nsp) == hub_.namespaces().end()) return;
+    const auto message = decoder_.stream_entry(uid, nsp, text_field(fields, "type"), text_field(fields, "data"));
+    if (!message) {
+        ++stats_.entries_malformed;
+        log::warn("redis", "entry_malformed",
+                  {{"id", id.text()}, {"uid", uid}, {"namespace", nsp}, {"reason", message.error().what}});
+        return;
+    }
+    apply(**message, id, is_done);
+}
+
+void Cluster::apply(const cluster::Message& message, std::optional<Position> id, bool is_done) {
+    const auto found = hub_.namespaces().find(message.nsp);
+    if (found == hub_.namespaces().end()) return;
+    Namespace& nsp = *found->second;
+    using cluster::Type;
+    if (cluster::is_response(message.type)) {
+        on_response(message);
+        return;
+    }
+    selection_.rooms.assign(message.rooms.begin(), message.rooms.end());
+    selection_.except.assign(message.except.begin(), message.except.end());
+    switch (message.type) {
+        case Type::broadcast: {
+            if (message.has_request_id) {
+                on_request(message);
+                return;
+            }
+            const Event event{message.event, message.arguments, message.attachments};
+            if (id) {
+                hub_.deliver(nsp, selection_, event, message.flags.is_volatile || message.packet_has_id, *id, is_done);
+            } else {
+                hub_.emit(nsp, selection_, event, message.flags.is_volatile, true);
+            }
+            return;
+        }
+        case Type::sockets_join:
+        case Type::sockets_leave:
+        case Type::disconnect_sockets: {
+            if (is_done) return;
+            // By id: ending one may end others of the list.
+            std::vector<Id> ids;
+            for (const Socket* socket : hub_.select(nsp, selection_)) ids.push_back(socket->id);
+            for (const Id& sid : ids) {
+                Socket* socket = hub_.find_socket(nsp, sid);
+                if (socket == nullptr) continue;
+                if (message.type == Type::disconnect_sockets) {
+                    hub_.disconnect(*socket, message.close);
+                    continue;
+                }
+                for (const std::string& room : message.joined_rooms) {
+                    if (message.type == Type::sockets_join) {
+                        hub_.join(*socket, room);
+                    } else {
+                        hub_.leave(*socket, room);
+                    }
+                }
+            }
+            return;
+        }
+        case Type::fetch_sockets:
+        case Type::server_side_emit: on_request(message); return;
+        default: return;  // heartbeats of older members
+    }
+}
+
+void Cluster::on_push(redis::Connection&, const Reply& push) {
+    const auto& items = push.items;
+    if (items.size() == 4 && items[0].text == "pmessage") {
+        // The classic adapter and emitter. A map is one of ours, which has come as a message already.
+        const std::string_view channel = items[2].text;
+        const std::string_view bytes = items[3].text;
+        const std::string requests = options_.channel_prefix + "-request#";
+        if (channel.starts_with(requests) && channel.ends_with('#')) {
+            const std::string_view nsp = channel.substr(requests.size(), channel.size() - requests.size() - 1);
+            if (const auto request = decoder_.classic_request(bytes)) on_classic(**request, nsp);
+            return;
+        }
+        if (bytes.empty() || (static_cast<unsigned char>(bytes[0]) & 0xF0U) != 0x90U) return;
+        const auto message = decoder_.classic_broadcast(bytes);
+        if (!message) {
+            ++stats_.entries_malformed;
+            log::warn("redis", "classic_malformed", {{"channel", channel}, {"reason", message.error().what}});
+        } else if (items[1].text == cluster::classic_pattern(options_.channel_prefix, (*message)->nsp)) {
+            apply(**message, std::nullopt, false);
+        }
+        return;
+    }
+    if (items.size() != 3 || items[0].text != "message") return;
+    const std::string_view channel = items[1].text;
+    const std::string_view bytes = items[2].text;
+    if (channel.starts_with(options_.session_prefix)) {
+        // A client of ours has come back elsewhere: {"node","nsp","pid"}.
+        if (!json::is_valid(bytes) || json::member(bytes, "node") == json::quote(options_.node)) return;
+        const auto nsp = json::member(bytes, "nsp");
+        const auto pid = json::member(bytes, "pid");
+        if (!nsp || !pid) return;
+        const auto found = hub_.namespaces().find(json::decode_string(*nsp));
+        if (found != hub_.namespaces().end()) hub_.taken(*found->second, json::decode_string(*pid));
+        return;
+    }
+    if (!bytes.empty() && (static_cast<unsigned char>(bytes[0]) & 0xF0U) == 0x90U) return;  // the classic adapter's
+    const auto message = decoder_.payload(bytes);
+    if (!message) {
+        ++stats_.entries_malformed;
+        log::warn("redis", "message_malformed", {{"channel", channel}, {"reason", message.error().what}});
+        return;
+    }
+    const auto mine = uids_.find((*message)->nsp);
+    if (mine == uids_.end() || mine->second == (*message)->uid) return;
+    apply(**message, std::nullopt, false);
+}
+
+void Cluster::on_classic(const cluster::ClassicRequest& request, std::string_view nsp) {
+    // Only emitters ask without an answer; servers of the classic adapter count their members, and this is none.
+    using cluster::ClassicType;
+    if (request.message == nullptr || (!request.message->uid.empty() && request.message->uid != cluster::emitter_uid)) {
+        return;
+    }
+    if (request.type != ClassicType::remote_join && request.type != ClassicType::remote_leave &&
+        request.type != ClassicType::remote_disconnect && request.type != ClassicType::server_side_emit) {
+        return;
+    }
+    const auto found = hub_.namespaces().find(nsp);
+    if (found == hub_.namespaces().end()) return;
+    cluster::Message message = *request.message;
+    message.nsp = nsp;
+    apply(message, std::nullopt, false);
+}
+
+// --- writing --------------------------------------------------------------------------------------------------------
+
+void Cluster::opened(Namespace& nsp) {
+    nsp.uid = random_hex();
+    uids_.insert_or_assign(nsp.name, nsp.uid);
+    if (!subscriber_.is_up()) return;
+    subscriber_.send({"SUBSCRIBE", cluster::public_channel(options_.channel_prefix, nsp.name),
+                      cluster::private_channel(options_.channel_prefix, nsp.name, nsp.uid)});
+    subscriber_.send({"PSUBSCRIBE", cluster::classic_pattern(options_.channel_prefix, nsp.name),
+                      cluster::classic_request_pattern(options_.channel_prefix, nsp.name)});
+}
+
+void Cluster::closing(Namespace& nsp) {
+    uids_.erase(nsp.name);
+    if (!subscriber_.is_up()) return;
+    subscriber_.send({"UNSUBSCRIBE", cluster::public_channel(options_.channel_prefix, nsp.name),
+                      cluster::private_channel(options_.channel_prefix, nsp.name, nsp.uid)});
+    subscriber_.send({"PUNSUBSCRIBE", cluster::classic_pattern(options_.channel_prefix, nsp.name),
+                      cluster::classic_request_pattern(options_.channel_prefix, nsp.name)});
+}
+
+std::vector<std::string> Cluster::selection_rooms(const Selection& selection) {
+    std::vector<std::string> rooms = selection.rooms;
+    rooms.insert(rooms.end(), selection.users.begin(), selection.users.end());
+    rooms.insert(rooms.end(), selection.sockets.begin(), selection.sockets.end());
+    return rooms;
+}
+
+std::vector<std::string> Cluster::selection_except(const Selection& selection) {
+    std::vector<std::string> except = selection.except;
+    if (selection.except_socket != nullptr) except.emplace_back(selection.except_socket->id.view());
+    return except;
+}
+
+bool Cluster::broadcast(const Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile) {
+    if (is_volatile && !live_) return false;  // nobody waits for these
+    Own own;
+    own.type = cluster::Type::broadcast;
+    own.nsp = nsp.name;
+    own.rooms = selection_rooms(selection);
+    own.except = selection_except(selection);
+    own.is_volatile = is_volatile;
+    own.event = event.name;
+    own.arguments = event.arguments;
+    own.attachments.assign(event.attachments.begin(), event.attachments.end());
+    own.is_delivered = !live_;
+    append(std::move(own));
+    return live_;
+}
+
+void Cluster::change(Namespace& nsp, Change what, const Selection& selection, std::vector<std::string> rooms,
+                     bool close) {
+    Own own;
+    own.type = what == Change::join    ? cluster::Type::sockets_join
+               : what == Change::leave ? cluster::Type::sockets_leave
+                                       : cluster::Type::disconnect_sockets;
+    own.nsp = nsp.name;
+    own.rooms = selection_rooms(selection);
+    own.except = selection_except(selection);
+    own.joined_rooms = std::move(rooms);
+    own.close = close;
+    own.is_delivered = !live_;
+    if (!live_) deliver_here(own);
+    append(std::move(own));
+}
+
+void Cluster::append(Own own) {
+    own.number = next_number_++;
+    own.bytes = sizeof(Own) + own.event.size() + own.arguments.size() + own.nsp.size();
+    for (const auto* list : {&own.rooms, &own.except, &own.joined_rooms, &own.attachments}) {
+        for (const std::string& one : *list) own.bytes += sizeof(std::string) + one.size();
+    }
+    own_bytes_ += own.bytes;
+    own_.push_back(std::move(own));
+    if (live_) write(own_.back());
+    while (!live_ && own_bytes_ > options_.spool_bytes && !own_.empty()) {
+        ++stats_.spool_dropped;
+        own_bytes_ -= own_.front().bytes;
+        own_.pop_front();
+    }
+}
+
+void Cluster::write(Own& own) {
+    const Stream* stream = stream_of(own.nsp);
+    const auto uid = uids_.find(own.nsp);
+    Outgoing out;
+    out.type = own.type;
+    out.rooms = own.rooms;
+    out.except = own.except;
+    out.flags.is_volatile = own.is_volatile;
+    out.event = own.event;
+    out.arguments = own.arguments;
+    out.attachments = own.attachments;
+    out.joined_rooms = own.joined_rooms;
+    out.close = own.close;
+    scratch_.clear();
+    cluster::append_stream_data(scratch_, out);
+    // Kept by age: a count would be used up by traffic that has nothing to do with the clients that are away.
+    const std::string oldest = std::to_string(std::max<Millis>(0, loop_.wall_clock() - options_.retention));
+    const std::string type = std::to_string(static_cast<int>(own.type));
+    const std::string number = std::to_string(own.number);
+    const std::string key =
+        stream != nullptr ? stream->key : cluster::stream_for(options_.stream, options_.stream_count, own.nsp);
+    const bool taken = commands_.send(
+        {"XADD", key, "MINID", "~", oldest, "*", "uid", uid == uids_.end() ? std::string_view(node_uid_) : uid->second,
+         "nsp", own.nsp, "type", type, "data", scratch_, "node", node_uid_, "n", number},
+        [this](const Reply* reply) {
+            if (reply == nullptr || !reply->is_error()) return;
+            log::error("redis", "entry_refused", {{"reason", reply->text}});
+            commands_.reconnect(reply->text);
+        });
+    if (taken) {
+        ++stats_.entries_written;
+    } else {
+        commands_.reconnect("too much waits for Redis");
+    }
+}
+
+void Cluster::deliver_here(const Own& own) {
+    const auto found = hub_.namespaces().find(own.nsp);
+    if (found == hub_.namespaces().end()) return;
+    Selection selection;
+    selection.rooms = own.rooms;
+    selection.except = own.except;
+    if (own.type == cluster::Type::broadcast) {
+        hub_.emit(*found->second, selection, {own.event, own.arguments, own.attachments}, own.is_volatile, true);
+        return;
+    }
+    cluster::Message message;
+    message.nsp = own.nsp;
+    message.type = own.type;
+    for (const std::string& room : own.rooms) message.rooms.add() = room;
+    for (const std::string& room : own.except) message.except.add() = room;
+    for (const std::string& room : own.joined_rooms) message.joined_rooms.add() = room;
+    message.close = own.close;
+    apply(message, std::nullopt, false);
+}
+
+void Cluster::publish(const std::string& channel, std::string_view uid, std::string_view nsp, const Outgoing& message) {
+    scratch_.clear();
+    cluster::append_payload(scratch_, uid, nsp, message);
+    commands_.send({"PUBLISH", channel, scratch_});
+}
+
+}  // namespace sio::gateway

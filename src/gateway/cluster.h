@@ -1,0 +1,237 @@
+// This gateway as a member of a cluster that meets in Redis: other gateways, and Node servers that use
+// @socket.io/redis-streams-adapter 0.3. Source: cluster-wire 1 to 3.
+//
+// Order. What is broadcast goes to the stream and is delivered when it is read back, here as everywhere, so all members
+// deliver in one order and an offset names a place in it. While Redis is away events are delivered here at once,
+// without an offset, and wait in a bounded spool; every entry carries a number of this process (field `n`, which Node
+// ignores), so that after the return the stream itself says which of them it has, and none is sent or delivered twice.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "cluster/message.h"
+#include "cluster/session.h"
+#include "gateway/backbone.h"
+#include "gateway/hub.h"
+#include "net/loop.h"
+#include "redis/connection.h"
+
+namespace sio::gateway {
+
+struct ClusterOptions {
+    redis::Endpoint redis;
+    std::string node;                  ///< this gateway's name in answers and logs
+    std::string stream = "socket.io";  ///< key, or its beginning when there are several
+    std::uint32_t stream_count = 1;    ///< as `streamCount` of the Node servers
+    std::string channel_prefix = "socket.io";
+    std::string session_prefix = "sio:session:";
+    Millis session_window = 120'000;       ///< how long a client may stay away
+    Millis retention = 300'000;            ///< how long entries stay in the stream at least
+    std::size_t spool_bytes = 64U << 20U;  ///< what may wait for Redis
+    Millis request_timeout = 5'000;        ///< for answers of other nodes
+};
+
+struct ClusterStats {
+    std::uint64_t entries_read = 0;
+    std::uint64_t entries_written = 0;
+    std::uint64_t entries_malformed = 0;
+    std::uint64_t entries_repeated = 0;  ///< sent again by a node that could not know; dropped
+    std::uint64_t entries_missed = 0;    ///< trimmed from the stream before they were read
+    std::uint64_t gaps = 0;              ///< times that happened
+    std::uint64_t spool_dropped = 0;     ///< events that waited for Redis and did not fit
+    std::uint64_t requests_out = 0;
+    std::uint64_t requests_in = 0;
+    std::uint64_t requests_timed_out = 0;
+    std::uint64_t sessions_restored = 0;
+    std::uint64_t sessions_lost = 0;  ///< asked for, and not there any more
+};
+
+/// What other nodes answered.
+struct ClusterAnswer {
+    std::size_t expected = 0;  ///< nodes beside this one
+    std::size_t received = 0;
+    std::vector<std::string> nodes;   ///< uids of those that answered
+    struct Value {
+        std::string json;  ///< an array of sockets, or what one acknowledgement or server says
+        std::vector<std::string> attachments;
+    };
+    std::vector<Value> values;
+    std::uint64_t clients = 0;        ///< broadcast with acknowledgement: sockets it reached on other nodes
+    [[nodiscard]] bool is_complete() const noexcept { return received >= expected; }
+};
+
+class Cluster final : public Backbone, private redis::Connection::Owner {
+public:
+    Cluster(net::Loop& loop, Hub& hub, ClusterOptions options);
+    ~Cluster() override;
+
+    void start();
+    /// Says goodbye: the connections are closed, what waits in them is lost.
+    void stop();
+
+    /// Redis answers and everything it has is read.
+    [[nodiscard]] bool is_live() const noexcept { return live_; }
+    /// Why it is not live, for /ready.
+    [[nodiscard]] std::string trouble() const;
+    [[nodiscard]] const ClusterStats& stats() const noexcept { return stats_; }
+    [[nodiscard]] std::size_t spooled() const noexcept { return own_.size(); }
+    [[nodiscard]] const ClusterOptions& options() const noexcept { return options_; }
+    /// For what else needs Redis: commands are answered in the order sent.
+    [[nodiscard]] redis::Connection& commands() noexcept { return commands_; }
+
+    // --- Backbone ---
+    [[nodiscard]] Position position(std::string_view nsp) const override;
+    void opened(Namespace& nsp) override;
+    void closing(Namespace& nsp) override;
+    bool broadcast(const Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile) override;
+    void keep(Socket& socket) override;
+    void release(const Socket& socket, bool recoverable) override;
+    void restore(Namespace& nsp, Comeback comeback, std::function<void(std::optional<Restored>)> done) override;
+
+    // --- for the control socket ---
+    enum class Change : std::uint8_t { join, leave, disconnect };
+    /// Asks all nodes, this one included, to change sockets. `rooms` for join and leave; `close` for disconnect.
+    void change(Namespace& nsp, Change what, const Selection& selection, std::vector<std::string> rooms, bool close);
+    /// The sockets other nodes have. `done` once, with what came within `timeout`.
+    void fetch_sockets(Namespace& nsp, const Selection& selection, Millis timeout,
+                       std::function<void(ClusterAnswer)> done);
+    /// Asks the other nodes' sockets for acknowledgements.
+    void ask(Namespace& nsp, const Selection& selection, const Event& event, Millis timeout,
+             std::function<void(ClusterAnswer)> done);
+    void server_side_emit(Namespace& nsp, const Event& event, std::optional<Millis> timeout,
+                          std::function<void(ClusterAnswer)> done);
+
+    /// Who hears events that servers emit to servers. `answer`, when not null, is to be called once with one raw JSON
+    /// value.
+    using ServerEvent = std::function<void(const std::string& nsp, std::string_view event, std::string_view arguments,
+                                           std::function<void(std::string)> answer)>;
+    void on_server_event(ServerEvent handler) { server_event_ = std::move(handler); }
+
+private:
+    /// An entry that this node writes: kept until it has been read back.
+    struct Own {
+        std::uint64_t number = 0;
+        cluster::Type type{};
+        std::string nsp;
+        std::vector<std::string> rooms;
+        std::vector<std::string> except;
+        bool is_volatile = false;
+        std::string event;
+        std::string arguments;
+        std::vector<std::string> attachments;
+        std::vector<std::string> joined_rooms;
+        bool close = false;
+        bool is_delivered = false;  ///< to this node's own sockets, because Redis was away
+        std::size_t bytes = 0;
+    };
+    struct Request;  // to the other nodes
+    struct Return;   // a client that comes back
+    struct Tick;
+    struct SessionTimer;
+
+    void on_up(redis::Connection& connection) override;
+    void on_down(redis::Connection& connection, std::string_view reason) override;
+    void on_push(redis::Connection& connection, const redis::Reply& push) override;
+
+    // reading
+    void find_tails();
+    void take_tail(std::size_t stream, const redis::Reply* reply);
+    void check_gap(std::size_t stream);
+    void read_on();
+    void take_entries(const redis::Reply& reply);
+    void take_entry(Position id, const redis::Reply& fields);
+    void apply(const cluster::Message& message, std::optional<Position> id, bool is_done);
+    void catch_up();
+    void go_live();
+    void go_away();
+    void on_tick();
+
+    // writing
+    void append(Own own);
+    void write(Own& own);
+    void deliver_here(const Own& own);
+    void publish(const std::string& channel, std::string_view uid, std::string_view nsp,
+                 const cluster::Outgoing& message);
+
+    // requests
+    void on_request(const cluster::Message& message);
+    void on_response(const cluster::Message& message);
+    std::string begin_request(Namespace& nsp, cluster::Type type, Millis timeout,
+                              std::function<void(ClusterAnswer)> done);
+    void count_nodes(Namespace& nsp, const std::string& request_id, std::function<void()> then);
+    void check_request(const std::string& id);
+    void finish_request(const std::string& id);
+    void on_classic(const cluster::ClassicRequest& request, std::string_view nsp);
+    [[nodiscard]] static std::vector<std::string> selection_rooms(const Selection& selection);
+    [[nodiscard]] static std::vector<std::string> selection_except(const Selection& selection);
+    std::string sockets_json(Namespace& nsp, const Selection& selection);
+
+    // sessions
+    void on_session_timer();
+    void flush_sessions();
+    void write_session(const Socket& socket, Millis lifetime);
+    void refresh_sessions();
+    void on_session(const std::shared_ptr<Return>& back, const redis::Reply* reply);
+    void proceed(const std::shared_ptr<Return>& back);
+    void check_offset(const std::shared_ptr<Return>& back);
+    void read_missed(const std::shared_ptr<Return>& back);
+    void give_back(const std::shared_ptr<Return>& back, bool found);
+
+    struct Stream {
+        std::string key;
+        std::optional<Position> last;  ///< read through here
+        std::uint64_t read = 0;        ///< entries of the stream up to `last`, trimmed ones included; see check_gap()
+        Position target;               ///< to be read before this node is live again
+    };
+    [[nodiscard]] Stream* stream_of(std::string_view nsp);
+    [[nodiscard]] const Stream* stream_of(std::string_view nsp) const;
+
+    net::Loop& loop_;
+    Hub& hub_;
+    ClusterOptions options_;
+    redis::Connection commands_;
+    redis::Connection reader_;
+    redis::Connection subscriber_;
+    std::vector<Stream> streams_;
+    std::unordered_map<std::string, std::size_t> stream_index_;
+    bool tails_known_ = false;
+    bool reading_ = false;
+    bool live_ = false;
+    bool catching_up_ = false;
+    std::uint64_t last_client_id_ = 0;  // of commands_
+
+    std::string node_uid_;                                 // of this process; its entries are numbered under it
+    StringMap<std::string> uids_;                          // of this node, by namespace
+    std::unordered_map<std::string, std::uint64_t> seen_;  // the last number of each node that numbers its entries
+    std::deque<Own> own_;
+    std::size_t own_bytes_ = 0;
+    std::uint64_t next_number_ = 1;
+
+    cluster::Decoder decoder_;
+    Selection selection_;  // scratch
+    std::string scratch_;
+    std::unordered_map<std::string, std::unique_ptr<Request>> requests_;
+    std::vector<std::unique_ptr<Request>> finished_;
+    std::vector<std::shared_ptr<Return>> returns_;  // that wait for the reader
+    struct Dirty {
+        std::string nsp;
+        Id sid;
+    };
+    std::vector<Dirty> dirty_;
+    std::unique_ptr<base::Timer> tick_;
+    std::unique_ptr<base::Timer> session_timer_;
+    std::uint64_t ticks_ = 0;
+    Millis last_refresh_ = 0;
+    ServerEvent server_event_;
+    ClusterStats stats_;
+};
+
+}  // namespace sio::gateway

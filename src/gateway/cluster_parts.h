@@ -1,0 +1,48 @@
+// What the files of Cluster share among themselves.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gateway/cluster.h"
+
+namespace sio::gateway {
+
+/// 16 lower-case hexadecimal digits, as Node names requests and members.
+std::string random_hex();
+
+/// A question to the other nodes.
+struct Cluster::Request final : base::Timer {
+    Request(Cluster& c, std::string i) : cluster(c), id(std::move(i)) {}
+
+    Cluster& cluster;
+    std::string id;
+    cluster::Type type{};
+    ClusterAnswer answer;
+    bool counted = false;    ///< how many nodes there are is known
+    std::uint64_t acks = 0;  ///< broadcast with acknowledgement: those that came
+    std::function<void(ClusterAnswer)> done;
+
+private:
+    void expire(Millis) override {
+        ++cluster.stats_.requests_timed_out;
+        cluster.finish_request(id);
+    }
+};
+
+/// A client that comes back from another node.
+struct Cluster::Return {
+    std::string nsp;
+    Comeback comeback;
+    Position from;
+    Millis until = 0;
+    bool has_session = false;
+    bool is_reading = false;
+    bool is_known = false;  ///< its offset is a place in the stream
+    std::vector<MissedEvent> missed;
+    std::function<void(std::optional<Restored>)> done;
+};
+
+}  // namespace sio::gateway
