@@ -28,11 +28,11 @@ build: build/configured-$(tests_possible) client  ## build the programs into bin
 all: build
 
 .PHONY: run
-run:  ## build the gateway and start it with the demo page; PORT=3001
+run:  ## build, and start a private Redis and two gateways with the demo page; PORT=3001
 	@tools/deps run
 	@$(MAKE) build/configured-$(tests_possible) client
 	@cmake --build build -j $(JOBS) --target sio-gateway sioctl
-	@exec bin/sio-gateway --demo --auth dev --port $(PORT) $(ARGS)
+	@exec tools/run $(PORT) $(ARGS)
 
 .PHONY: deps
 deps:  ## install what building and testing need (apt, npm, pip, Maven); says what it does

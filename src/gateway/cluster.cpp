@@ -133,7 +133,6 @@ Position Cluster::position(std::string_view nsp) const {
 
 void Cluster::on_up(redis::Connection& connection) {
     if (&connection == &commands_) {
-        log::info("redis", "redis_up", {{"redis", options_.redis.to_string()}});
         // What an old connection has sent may still wait in a server that was frozen: it must not come after the check.
         if (last_client_id_ != 0) {
             commands_.send({"CLIENT", "KILL", "ID", std::to_string(last_client_id_)});
@@ -161,9 +160,7 @@ void Cluster::on_up(redis::Connection& connection) {
 
 void Cluster::on_down(redis::Connection& connection, std::string_view reason) {
     if (&connection == &reader_) reading_ = false;
-    if (live_ || catching_up_) {
-        log::warn("redis", "redis_down", {{"redis", options_.redis.to_string()}, {"reason", reason}});
-    }
+    if (live_) log::warn("redis", "cluster_away", {{"reason", reason}});
     go_away();
 }
 

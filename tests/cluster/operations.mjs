@@ -7,7 +7,7 @@
 import {
   Checks, onReference, same, sleep, truth, until, within,
 } from '../integration/lib/harness.mjs';
-import { startCluster } from './lib/cluster.mjs';
+import { Cluster, startCluster } from './lib/cluster.mjs';
 import { TestClient } from './lib/client.mjs';
 
 const checks = new Checks('operations');
@@ -370,7 +370,74 @@ async function recovery() {
   });
 }
 
-for (const part of [counting, broadcasts, memberships, requests, serverEvents, recovery]) {
+// ---- What should not be in Redis -----------------------------------------------------------------------------------
+
+/** Entries and payloads that nobody ought to write; a cluster of one gateway alone, as Node does not survive them all. */
+async function hazards() {
+  if (onReference) return;
+  const alone = await Cluster.start({ gateways: 1, nodes: 0 });
+  const [gateway] = alone.members;
+  const client = await TestClient.connect(gateway, { name: 'bystander', rooms: ['red'] });
+  const add = (...fields) => alone.client.xadd('socket.io', '*', ...fields);
+  const whole = (data) => ['uid', 'somebody', 'nsp', '/', 'type', '3', 'data', data];
+  const opts = '"opts":{"rooms":[],"except":[],"flags":{}}';
+  const entries = {
+    'no namespace': ['uid', 'x', 'type', '3', 'data', `{"packet":{"type":2,"data":["bad"]},${opts}}`],
+    'a namespace that nobody has': ['uid', 'x', 'nsp', '/nowhere', 'type', '3', 'data', `{"packet":{"type":2,"data":["bad"]},${opts}}`],
+    'an unknown type': ['uid', 'x', 'nsp', '/', 'type', '99', 'data', '{}'],
+    'a type that is no number': ['uid', 'x', 'nsp', '/', 'type', 'three', 'data', '{}'],
+    'types 1, 2 and 13 of old servers': ['uid', 'x', 'nsp', '/', 'type', '1'],
+    'no data': ['uid', 'x', 'nsp', '/', 'type', '3'],
+    'empty data': whole(''),
+    'broken JSON': whole('{"packet":{"type":2,"data":["bad"'),
+    'JSON with something behind it': whole(`{"packet":{"type":2,"data":["bad"]},${opts}}}`),
+    'deep JSON': whole(`{"packet":{"type":2,"data":["bad",${'['.repeat(100000)}${']'.repeat(100000)}]},${opts}}`),
+    'no opts': whole('{"packet":{"type":2}}'),
+    'opts of other types': whole('{"packet":{"type":2,"data":["bad"]},"opts":[1]}'),
+    'rooms that are no texts': whole('{"packet":{"type":2,"data":["bad"]},"opts":{"rooms":[7,{}],"except":[],"flags":{}}}'),
+    'a packet that is no event': whole(`{"packet":{"type":4,"data":{"message":"bad"}},${opts}}`),
+    'an event without a name': whole(`{"packet":{"type":2,"data":[]},${opts}}`),
+    'a reserved event': whole(`{"packet":{"type":2,"data":["disconnect"]},${opts}}`),
+    'broken base64': whole('gqZwYWNr*ZXSCpHR5'),
+    'broken MessagePack': whole('gqZwYWNrZXSC'),
+    'a MessagePack array of four thousand million': whole(Buffer.from([0xdd, 0xff, 0xff, 0xff, 0xff]).toString('base64')),
+    'bytes that are not UTF-8': whole(Buffer.from([...Buffer.from('{"packet":{"type":2,"data":["bad'), 0xff, 0xc0, ...Buffer.from(`"]},${opts}}`)])),
+  };
+  const good = async (event) => {
+    await alone.streams.emit({ rooms: ['red'] }, event, [1]);
+    await client.waitFor(event);
+    same([gateway.server.exitCode, gateway.server.exitSignal, client.disconnects], [null, null, []], 'end of the gateway, and disconnects');
+  };
+  for (const [name, fields] of Object.entries(entries)) {
+    await checks.step(`the reader goes on behind an entry with ${name}`, async () => {
+      client.received = [];
+      await add(...fields);
+      await good('good');
+      same(client.received.map(({ event }) => event), ['good'], 'events');
+    });
+  }
+  const payloads = {
+    nothing: Buffer.alloc(0), text: 'hello', 'a classic array': Buffer.from([0x93, 0xa1, 0x78, 0x80, 0x80]), 'a nil': Buffer.from([0xc0]),
+    'a map that is cut short': Buffer.from([0x84, 0xa4, 0x74, 0x79]), 'a map of four thousand million': Buffer.from([0xdf, 0xff, 0xff, 0xff, 0xff]),
+  };
+  for (const [name, payload] of Object.entries(payloads)) {
+    await checks.step(`a channel with ${name} harms nobody`, async () => {
+      await alone.client.publish('socket.io#/#', payload);
+      await alone.client.publish('socket.io-request#/#', payload);
+      await alone.client.publish('socket.io#/#red#', payload);
+      await good('good');
+    });
+  }
+  client.close();
+  await alone.end();
+  for (const member of alone.members) {
+    await member.server.leave();
+    checks.record('the gateway that read all this is well', member.server.complaint() ? new Error(member.server.complaint()) : null);
+    await member.server.stop();
+  }
+}
+
+for (const part of [hazards, counting, broadcasts, memberships, requests, serverEvents, recovery]) {
   const began = Date.now();
   const before = checks.passed + checks.failed;
   await within(60000, part(), part.name).catch((error) => checks.record(part.name, error));
