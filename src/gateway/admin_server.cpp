@@ -287,7 +287,7 @@ void AdminServer::handle_line(Client& client, std::string_view line) {
 std::string AdminServer::nodes(const ClusterAnswer& others) const {
     std::string list = "[" + wire::ObjectWriter().text("node", node_).boolean("ok", true).object();
     for (const std::string& uid : others.nodes) {
-        list += ',' + wire::ObjectWriter().text("node", uid).boolean("ok", true).object();
+        list += ',' + wire::ObjectWriter().text("node", cluster_->node_of(uid)).boolean("ok", true).object();
     }
     for (std::size_t missing = others.received; missing < others.expected; ++missing) {
         list += ',' + wire::ObjectWriter()
@@ -297,6 +297,37 @@ std::string AdminServer::nodes(const ClusterAnswer& others) const {
                           .object();
     }
     if (cluster_ != nullptr && !cluster_->is_live()) {
+        list += ',' + wire::ObjectWriter()
+                          .text("node", "others")
+                          .boolean("ok", false)
+                          .text("error", cluster_->trouble())
+                          .object();
+    }
+    return list + ']';
+}
+
+std::string AdminServer::node_list() const {
+    std::string list = "\"nodes\":[";
+    if (cluster_ == nullptr) {
+        list += wire::ObjectWriter()
+                    .text("node", node_)
+                    .boolean("ok", true)
+                    .boolean("self", true)
+                    .number("sockets", static_cast<std::int64_t>(hub_.socket_count()))
+                    .object();
+        return list + ']';
+    }
+    bool first = true;
+    for (const Cluster::NodeInfo& node : cluster_->nodes()) {
+        if (!std::exchange(first, false)) list += ',';
+        wire::ObjectWriter item;
+        item.text("node", node.name).boolean("ok", true).boolean("self", node.is_self).text("id", node.id);
+        item.number("pid", node.pid).number("sockets", node.sockets).number("since_ms", node.since);
+        item.number("heard_ms_ago", node.heard_ago);
+        if (!node.hop.empty()) item.text("hop", node.hop);
+        list += item.object();
+    }
+    if (!cluster_->is_live()) {
         list += ',' + wire::ObjectWriter()
                           .text("node", "others")
                           .boolean("ok", false)
@@ -336,10 +367,26 @@ void AdminServer::dispatch(Client& client, const wire::AdminRequest& request) {
     if (cmd == "sockets") return sockets(client, request);
     if (cmd == "join" || cmd == "leave" || cmd == "disconnect") return change(client, request);
     if (cmd == "answer") return answer(request, client);
+    if (cmd == "presence") {
+        presence_->answer(request.text, [this, number = client.number(), id = request.id](const Result<std::string>& members) {
+            if (members) {
+                send_to(number, id, *members + ",\"nodes\":" + nodes());
+                return;
+            }
+            const auto found = clients_.find(number);
+            if (found == clients_.end()) return;
+            std::string refused;
+            wire::append_admin_error(refused, id, to_string(members.error().code), members.error().what);
+            found->second->send(refused);
+        });
+        return;
+    }
     if (cmd == "health") {
         wire::append_admin_ok(out, request.id, host_.health() + ",\"nodes\":" + nodes());
     } else if (cmd == "stat") {
         wire::append_admin_ok(out, request.id, "\"stat\":" + host_.metrics() + ",\"nodes\":" + nodes());
+    } else if (cmd == "nodes") {
+        wire::append_admin_ok(out, request.id, node_list());
     } else if (cmd == "routes") {
         wire::append_admin_ok(out, request.id, "\"routes\":" + host_.routes());
     } else if (cmd == "reload") {
@@ -587,7 +634,7 @@ void AdminServer::sockets(Client& client, const wire::AdminRequest& request) {
                                .raw("address", json::member(handshake, "address").value_or("null"))
                                .raw("rooms", json::member(text, "rooms").value_or("[]"))
                                .raw("connected_ms", json::member(handshake, "issued").value_or("null"))
-                               .text("node", others.nodes[node])
+                               .text("node", cluster_->node_of(others.nodes[node]))
                                .object();
                 }
             }

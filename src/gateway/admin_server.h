@@ -10,6 +10,7 @@
 
 #include "base/unique_fd.h"
 #include "gateway/cluster.h"
+#include "gateway/presence.h"
 #include "gateway/route_runner.h"
 #include "net/loop.h"
 #include "wire/admin.h"
@@ -34,6 +35,7 @@ public:
     AdminServer(net::Loop& loop, Hub& hub, AdminHost& host, std::string node);
     ~AdminServer() override;
 
+    void set_presence(Presence& presence) noexcept { presence_ = &presence; }
     void set_cluster(Cluster& cluster) noexcept { cluster_ = &cluster; }
     /// An event that another server has emitted to servers: goes to those who listen, and to a handler of its name.
     /// `answer`, when there is one, is called once with one JSON value.
@@ -81,6 +83,7 @@ private:
     [[nodiscard]] std::string nodes(const ClusterAnswer& others = {}) const;
     /// Calls `done` with the sockets other nodes have; at once when there are none.
     void gather(Namespace& nsp, const Selection& selection, Millis timeout, std::function<void(ClusterAnswer)> done);
+    [[nodiscard]] std::string node_list() const;
     void send_to(std::uint64_t client, std::uint64_t id, const std::string& members);
     Namespace* selected(Client& client, const wire::AdminRequest& request, Selection& selection);
 
@@ -88,6 +91,7 @@ private:
     Hub& hub_;
     AdminHost& host_;
     Cluster* cluster_ = nullptr;
+    Presence* presence_ = nullptr;
     std::string node_;
     std::string path_;
     base::UniqueFd listener_;

@@ -93,6 +93,7 @@ Cluster::Cluster(net::Loop& loop, Hub& hub, ClusterOptions options)
 Cluster::~Cluster() = default;
 
 void Cluster::start() {
+    started_ = loop_.wall_clock();
     commands_.start();
     reader_.start();
     subscriber_.start();
@@ -138,6 +139,7 @@ void Cluster::on_up(redis::Connection& connection) {
             commands_.send({"CLIENT", "KILL", "ID", std::to_string(last_client_id_)});
         }
         last_client_id_ = commands_.client_id();
+        if (on_commands_) on_commands_(true);
     } else if (&connection == &subscriber_) {
         for (const auto& [nsp, uid] : uids_) {
             subscriber_.send({"SUBSCRIBE", cluster::public_channel(options_.channel_prefix, nsp),
@@ -145,7 +147,9 @@ void Cluster::on_up(redis::Connection& connection) {
             subscriber_.send({"PSUBSCRIBE", cluster::classic_pattern(options_.channel_prefix, nsp),
                               cluster::classic_request_pattern(options_.channel_prefix, nsp)});
         }
-        subscriber_.send({"SUBSCRIBE", options_.session_prefix + "taken"});
+        subscriber_.send({"SUBSCRIBE", options_.session_prefix + "taken", nodes_channel()}, [this](const Reply* reply) {
+            if (reply != nullptr) say_hello(true);
+        });
     } else {
         reading_ = false;
         if (tails_known_) {
@@ -160,6 +164,7 @@ void Cluster::on_up(redis::Connection& connection) {
 
 void Cluster::on_down(redis::Connection& connection, std::string_view reason) {
     if (&connection == &reader_) reading_ = false;
+    if (&connection == &commands_ && on_commands_) on_commands_(false);
     if (live_) log::warn("redis", "cluster_away", {{"reason", reason}});
     go_away();
 }
@@ -206,6 +211,8 @@ void Cluster::on_tick() {
     ++ticks_;
     if (live_ && loop_.now() - last_refresh_ >= session_refresh) refresh_sessions();
     on_session_timer();
+    if (ticks_ % 2 == 0) say_hello(false);
+    forget_silent_nodes();
     finished_.clear();
 }
 
@@ -439,6 +446,10 @@ void Cluster::on_push(redis::Connection&, const Reply& push) {
     if (items.size() != 3 || items[0].text != "message") return;
     const std::string_view channel = items[1].text;
     const std::string_view bytes = items[2].text;
+    if (channel == nodes_channel()) {
+        hear_hello(bytes);
+        return;
+    }
     if (channel.starts_with(options_.session_prefix)) {
         // A client of ours has come back elsewhere: {"node","nsp","pid"}.
         if (!json::is_valid(bytes) || json::member(bytes, "node") == json::quote(options_.node)) return;
@@ -594,6 +605,22 @@ void Cluster::write(Own& own) {
     } else {
         commands_.reconnect("too much waits for Redis");
     }
+}
+
+std::vector<std::string> Cluster::entry(const std::string& nsp, const std::vector<std::string>& rooms,
+                                        const std::vector<std::string>& except, const Event& event,
+                                        std::string& stream) {
+    Outgoing out;
+    out.type = cluster::Type::broadcast;
+    out.rooms = rooms;
+    out.except = except;
+    out.event = event.name;
+    out.arguments = event.arguments;
+    out.attachments = event.attachments;
+    std::string data;
+    cluster::append_stream_data(data, out);
+    stream = cluster::stream_for(options_.stream, options_.stream_count, nsp);
+    return {"uid", std::string(cluster::emitter_uid), "nsp", nsp, "type", "3", "data", std::move(data)};
 }
 
 void Cluster::deliver_here(const Own& own) {

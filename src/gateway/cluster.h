@@ -20,6 +20,7 @@
 #include "cluster/message.h"
 #include "cluster/session.h"
 #include "gateway/backbone.h"
+#include "gateway/hop.h"
 #include "gateway/hub.h"
 #include "net/loop.h"
 #include "redis/connection.h"
@@ -58,17 +59,17 @@ struct ClusterStats {
 struct ClusterAnswer {
     std::size_t expected = 0;  ///< nodes beside this one
     std::size_t received = 0;
-    std::vector<std::string> nodes;   ///< uids of those that answered
+    std::vector<std::string> nodes;  ///< uids of those that answered
     struct Value {
         std::string json;  ///< an array of sockets, or what one acknowledgement or server says
         std::vector<std::string> attachments;
     };
     std::vector<Value> values;
-    std::uint64_t clients = 0;        ///< broadcast with acknowledgement: sockets it reached on other nodes
+    std::uint64_t clients = 0;  ///< broadcast with acknowledgement: sockets it reached on other nodes
     [[nodiscard]] bool is_complete() const noexcept { return received >= expected; }
 };
 
-class Cluster final : public Backbone, private redis::Connection::Owner {
+class Cluster final : public Backbone, public NodeDirectory, private redis::Connection::Owner {
 public:
     Cluster(net::Loop& loop, Hub& hub, ClusterOptions options);
     ~Cluster() override;
@@ -84,6 +85,34 @@ public:
     [[nodiscard]] const ClusterStats& stats() const noexcept { return stats_; }
     [[nodiscard]] std::size_t spooled() const noexcept { return own_.size(); }
     [[nodiscard]] const ClusterOptions& options() const noexcept { return options_; }
+    /// What sessions of this gateway are called and where other hosts reach it; before start().
+    void set_home(std::string_view tag, const std::string& hop) {
+        home_tag_ = tag;
+        home_hop_ = hop;
+    }
+    [[nodiscard]] std::string hop_address(const Tag& tag) const override;
+    struct NodeInfo {
+        std::string name;
+        std::string id;
+        std::string hop;
+        std::int64_t pid = 0;
+        std::int64_t sockets = 0;
+        Millis since = 0;  ///< wall clock of its start
+        Millis heard_ago = 0;
+        bool is_self = false;
+    };
+    /// The gateways of the cluster, by name. Node servers do not say who they are.
+    [[nodiscard]] std::vector<NodeInfo> nodes() const;
+    /// The name of the gateway with this uid in some namespace; the uid itself for a Node server.
+    [[nodiscard]] std::string node_of(std::string_view uid) const;
+    /// This process among the gateways: never used again.
+    [[nodiscard]] const std::string& node_uid() const noexcept { return node_uid_; }
+    /// Told when the commands' connection is up, and when it is down again.
+    void on_commands(std::function<void(bool)> hook) { on_commands_ = std::move(hook); }
+    /// The fields of a stream entry that makes all nodes emit an event; its stream is `stream`.
+    std::vector<std::string> entry(const std::string& nsp, const std::vector<std::string>& rooms,
+                                   const std::vector<std::string>& except, const Event& event, std::string& stream);
+
     /// For what else needs Redis: commands are answered in the order sent.
     [[nodiscard]] redis::Connection& commands() noexcept { return commands_; }
 
@@ -161,6 +190,12 @@ private:
     void publish(const std::string& channel, std::string_view uid, std::string_view nsp,
                  const cluster::Outgoing& message);
 
+    // nodes
+    [[nodiscard]] std::string nodes_channel() const;
+    void say_hello(bool asks);
+    void hear_hello(std::string_view text);
+    void forget_silent_nodes();
+
     // requests
     void on_request(const cluster::Message& message);
     void on_response(const cluster::Message& message);
@@ -231,6 +266,21 @@ private:
     std::uint64_t ticks_ = 0;
     Millis last_refresh_ = 0;
     ServerEvent server_event_;
+    std::function<void(bool)> on_commands_;
+    struct Peer {
+        std::string name;
+        std::string tag;
+        std::string hop;
+        std::int64_t pid = 0;
+        std::int64_t sockets = 0;
+        Millis since = 0;
+        Millis heard = 0;
+        std::vector<std::string> uids;
+    };
+    std::unordered_map<std::string, Peer> peers_;  // by their id
+    std::string home_tag_;
+    std::string home_hop_;
+    Millis started_ = 0;  // wall clock
     ClusterStats stats_;
 };
 

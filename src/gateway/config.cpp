@@ -251,11 +251,12 @@ std::vector<Option> options_of(Config& c) {
          .help = "Where the gateways of this host and user hand clients to one another; empty: the control "
                  "socket's folder with share-port, else nowhere."},
         c.relay_dir));
-    add(daemon::text({.name = "hop-listen",
-                      .value = "ADDRESS:PORT",
-                      .help = "Where gateways of other hosts reach this one with clients of its own; a private address, "
-                              "since bytes pass as they are; empty: nowhere."},
-                     c.hop_listen));
+    add(daemon::text(
+        {.name = "hop-listen",
+         .value = "ADDRESS:PORT",
+         .help = "Where gateways of other hosts reach this one with clients of its own; a private address, "
+                 "since bytes pass as they are; empty: nowhere."},
+        c.hop_listen));
     add(daemon::text({.name = "hop-secret-file",
                       .value = "FILE",
                       .help = "File with the secret by which gateways know one another, 16 bytes or more; the same on "
@@ -306,6 +307,12 @@ std::vector<Option> options_of(Config& c) {
                .help = "Most memory for packets that clients may have missed; the oldest go first.",
                .cost = "A larger value costs that memory."},
               c.recovery_bytes, 0, std::size_t{1} << 40U));
+
+    group = "Presence";
+    add(duration({.name = "presence-grace",
+                  .help = "How long a user may have no socket anywhere before he is offline; the same on all gateways.",
+                  .cost = "A larger value hides longer absences."},
+                 c.presence_grace, 0ms, 600s));
 
     group = "Redis";
     add(secret_url({.name = "redis",
@@ -387,6 +394,20 @@ std::vector<Option> options_of(Config& c) {
         c.websocket_origin_check,
         {{"auto", std::optional<bool>{}}, {"on", std::optional<bool>{true}}, {"off", std::optional<bool>{false}}}));
 
+    group = "Outbound events";
+    add(daemon::text({.name = "events-stream",
+                      .value = "KEY",
+                      .help = "Stream in Redis for what routes publish, the same on all gateways; empty: none."},
+                     c.events_stream));
+    add(duration({.name = "events-retention",
+                  .help = "How long entries stay in it, read or not.",
+                  .cost = "A larger value costs memory of Redis."},
+                 c.events_retention, 1s, 30 * longest));
+    add(choice({.name = "events-lifecycle",
+                .help = "Whether connects, disconnects, joins, leaves and rooms that fill or empty are written, too.",
+                .cost = "On costs Redis a command for each."},
+               c.events_lifecycle, {{"off", false}, {"on", true}}));
+
     group = "Application";
     add(daemon::text({.name = "routes",
                       .value = "FILE",
@@ -411,6 +432,10 @@ std::vector<Option> options_of(Config& c) {
               .help = "Most events from one socket in a span of time.",
               .cost = "A larger value lets one client use more of the processor."},
              c.rate_limit));
+    add(rate(
+        {.name = "user-rate-limit",
+         .help = "Events a user may send in that time, all tabs and gateways together; they may come in one burst."},
+        c.user_rate_limit));
     add(number({.name = "max-connections",
                 .help = "Most connections in all; 0 is the descriptor limit less a reserve.",
                 .cost = "A larger value costs memory and descriptors for each connection."},

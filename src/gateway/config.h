@@ -67,19 +67,25 @@ struct Config {
     std::optional<bool> websocket_origin_check;  ///< nothing: on when origins are listed; after load() never nothing
 
     // Redis
-    std::string redis_url;       ///< URL; it, or redis_host, makes this gateway a member of a cluster
+    std::string redis_url;   ///< URL; it, or redis_host, makes this gateway a member of a cluster
     std::string redis_host;  ///< empty: no Redis, unless there is a URL
     std::uint16_t redis_port = 6379;
     std::string redis_password;  ///< shown to nobody
     std::uint16_t redis_database = 0;
-    std::optional<redis::Endpoint> redis_endpoint;  ///< after load() only: what the above come to
-    std::string node;                               ///< this gateway's name; empty: host and process id
+    std::optional<redis::Endpoint> redis_endpoint;    ///< after load() only: what the above come to
+    std::chrono::milliseconds presence_grace{5'000};  ///< how long a user may be nowhere before he is offline
+    std::string node;                                 ///< this gateway's name; empty: host and process id
     std::string redis_stream = "socket.io";
     std::uint16_t redis_stream_count = 1;
     std::string redis_channel_prefix = "socket.io";
     std::string redis_session_prefix = "sio:session:";
     std::chrono::milliseconds redis_retention{300'000};  ///< of entries in the stream
     std::size_t redis_spool_bytes = 64U << 20U;          ///< of events that wait while Redis is away
+
+    // Outbound events
+    std::string events_stream = "sio:events";  ///< key; empty: off
+    std::chrono::milliseconds events_retention{86'400'000};
+    bool events_lifecycle = false;  ///< connects, disconnects, joins, leaves and rooms, too
 
     // Application
     std::string routes;  ///< file; empty: events go nowhere but to `sioctl listen` and `handle`
@@ -91,6 +97,7 @@ struct Config {
 
     // Limits
     std::optional<RateLimit> rate_limit = RateLimit{};  ///< per socket
+    std::optional<RateLimit> user_rate_limit;           ///< per user, all tabs and gateways together
     std::size_t max_connections = 0;                    ///< 0: the descriptor limit less a reserve
     std::size_t max_connections_per_address = 0;        ///< 0: no limit
     std::size_t queue_bytes = 4U << 20U;                ///< unsent bytes per client

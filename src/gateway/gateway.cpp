@@ -100,8 +100,47 @@ Gateway::Gateway(net::Loop& loop, const Config& config, Cors cors)
             admin_.on_server_event(nsp, event, arguments, std::move(answer));
         });
         hub_.set_backbone(*cluster_);
+        set_directory(*cluster_);
         admin_.set_cluster(*cluster_);
     }
+    PresenceOptions presence;
+    presence.grace = config.presence_grace.count();
+    presence.retention = config.redis_retention.count();
+    Presence::Send send;
+    if (cluster_ != nullptr) {
+        presence.node = cluster_->node_uid();
+        send = [this](std::span<const std::string_view> command, Presence::Done done) {
+            return cluster_->commands().send(command, std::move(done));
+        };
+        cluster_->on_commands([this](bool up) {
+            if (up) {
+                presence_->redis_up();
+                if (outbound_ != nullptr) outbound_->redis_up();
+            } else {
+                presence_->redis_down();
+                if (outbound_ != nullptr) outbound_->redis_down();
+            }
+        });
+    } else {
+        presence.node = node_name();
+    }
+    if (cluster_ != nullptr && !config.events_stream.empty()) {
+        OutboundOptions outbound;
+        outbound.stream = config.events_stream;
+        outbound.node = config.node.empty() ? node_name() : config.node;
+        outbound.node_id = cluster_->node_uid();
+        outbound.retention = config.events_retention.count();
+        outbound.lifecycle = config.events_lifecycle;
+        outbound_ = std::make_unique<Outbound>(
+            loop, std::move(outbound), Outbound::Link{send, [this] { return cluster_->commands().stats().connects; }});
+        runner_.set_outbound(*outbound_);
+    }
+    if (config.user_rate_limit) {
+        user_limits_ = std::make_unique<UserLimits>(loop, *config.user_rate_limit, presence.prefix + "limit:", send);
+    }
+    Presence::Owner& owner = *this;
+    presence_ = std::make_unique<Presence>(loop, std::move(presence), owner, std::move(send));
+    admin_.set_presence(*presence_);
     hub_.start(engine_);
     runner_.start(hub_, admin_);
 }
@@ -138,7 +177,10 @@ Result<void> Gateway::start() {
         if (!nsp->is_pattern) static_cast<void>(hub_.find_namespace(nsp->name));
     }
     static_cast<void>(hub_.find_namespace("/"));
-    if (cluster_ != nullptr) cluster_->start();
+    if (cluster_ != nullptr) {
+        cluster_->set_home(tag().view(), hop_address());
+        cluster_->start();
+    }
     return admin_.listen(config_.control);
 }
 
@@ -157,6 +199,28 @@ Result<void> Gateway::reload_routes() {
 
 Admission Gateway::admit(std::string_view nsp, const Session* session, std::string_view auth, std::string_view user) {
     return runner_.admit(nsp, session, auth, user);
+}
+
+// --- presence ---
+
+// What the routes say of a change, as entries that the change itself appends to the stream.
+std::vector<Presence::Entry> Gateway::render(std::string_view user, bool online) {
+    std::vector<Presence::Entry> entries;
+    if (cluster_ == nullptr) return entries;
+    runner_.presence_events(user, online, [&](const std::string& nsp, const Selection& selection, const Event& event) {
+        Presence::Entry entry;
+        entry.words = cluster_->entry(nsp, selection.rooms, selection.except, event, entry.stream);
+        entries.push_back(std::move(entry));
+    });
+    return entries;
+}
+
+void Gateway::announce(std::string_view user, bool online, bool published) {
+    log::debug("presence", online ? "user_online" : "user_offline", {{"user", user}});
+    if (published) return;
+    runner_.presence_events(user, online, [&](const std::string& nsp, const Selection& selection, const Event& event) {
+        if (Namespace* found = hub_.find_namespace(nsp)) hub_.emit(*found, selection, event);
+    });
 }
 
 // --- signals and the drain ------------------------------------------------------------------------------------------
@@ -203,6 +267,8 @@ void Gateway::drain_step() {
         hub_.drain(sessions);
         admin_.stop_listening();
         engine_.stop_listening();
+        presence_->leave();
+        if (outbound_ != nullptr) outbound_->leave();
         log::info("gateway", "drained", {{"sessions_left", engine_.session_count()}});
         loop_.stop();
         return;
@@ -322,6 +388,10 @@ std::string Gateway::metrics() {
         .number("routesRefused", n(runner_.lists_refused()))
         .number("handedOver", n(admin_.calls_waiting()))
         .number("handsRefused", n(admin_.calls_refused()))
+        .number("eventsPublished", n(outbound_ != nullptr ? outbound_->stats().written : 0))
+        .number("eventsNotPublished", n(outbound_ != nullptr ? outbound_->stats().failed : 0))
+        .number("eventsOverLimit", n(outbound_ != nullptr ? outbound_->stats().refused : 0))
+        .number("eventsWaiting", n(outbound_ != nullptr ? outbound_->waiting() : 0))
         .boolean("draining", draining_);
     wire::ObjectWriter out;
     out.number("socketConnections", n(engine_.session_count()))
@@ -408,7 +478,8 @@ std::string Gateway::prometheus() {
     counter("sio_relayed_out_total", "Connections handed to gateways of this host.", relay_.stats().out);
     counter("sio_relayed_in_total", "Connections taken from gateways of this host.", relay_.stats().in);
     counter("sio_relays_failed_total", "Connections that could not be handed over.", relay_.stats().failures);
-    counter("sio_relays_full_total", "Requests refused because too much waited for their gateway.", relay_.stats().full);
+    counter("sio_relays_full_total", "Requests refused because too much waited for their gateway.",
+            relay_.stats().full);
     counter("sio_hops_out_total", "Connections passed on to gateways of other hosts.", hops_.stats().out);
     counter("sio_hops_in_total", "Requests taken from gateways of other hosts.", hops_.stats().in);
     counter("sio_hops_failed_total", "Requests whose gateway on another host did not answer.", hops_.stats().failures);
@@ -432,6 +503,24 @@ std::string Gateway::prometheus() {
     counter("sio_routes_refused_total", "Action lists that ended because too many waited.", runner_.lists_refused());
     gauge("sio_handed_over", "Events that wait for a handler's answer.", admin_.calls_waiting());
     counter("sio_hands_refused_total", "Events not handed over because too many waited.", admin_.calls_refused());
+    if (outbound_ != nullptr) {
+        counter("sio_events_published_total", "Entries that the stream of events has.", outbound_->stats().written);
+        counter("sio_events_not_published_total", "Entries that Redis refused, or was away for.",
+                outbound_->stats().failed);
+        counter("sio_events_over_limit_total", "Entries not tried because too many waited.",
+                outbound_->stats().refused);
+        gauge("sio_events_waiting", "Entries that Redis has not answered yet.", outbound_->waiting());
+    }
+    if (user_limits_ != nullptr) {
+        counter("sio_events_user_limited_total", "Client events over the limit of their user.",
+                user_limits_->limited());
+    }
+    const PresenceStats presence = presence_->stats();
+    gauge("sio_presence_users", "Users with a socket on this gateway.", presence.users);
+    counter("sio_presence_online_total", "Users that came online, as this gateway saw first.", presence.came_online);
+    counter("sio_presence_offline_total", "Users that went offline, as this gateway saw first.", presence.went_offline);
+    counter("sio_presence_buried_total", "Gateways that this one found dead.", presence.buried);
+    counter("sio_presence_failures_total", "Steps of presence that Redis lost or refused.", presence.failures);
     bool first = true;
     for (std::size_t i = 0; i < std::size(engine.closed) - 1; ++i) {
         const std::string labels =

@@ -11,14 +11,17 @@
 #include "gateway/config.h"
 #include "gateway/hop.h"
 #include "gateway/hub.h"
+#include "gateway/outbound.h"
+#include "gateway/presence.h"
 #include "gateway/relay.h"
 #include "gateway/route_runner.h"
+#include "gateway/user_limits.h"
 #include "net/loop.h"
 #include "net/signals.h"
 
 namespace sio::gateway {
 
-class Gateway final : public HubHandlers, private AdminHost {
+class Gateway final : public HubHandlers, private AdminHost, private Presence::Owner {
 public:
     /// `config` outlives it.
     Gateway(net::Loop& loop, const Config& config, Cors cors);
@@ -41,13 +44,35 @@ public:
 
     Admission admit(std::string_view nsp, const Session* session, std::string_view auth,
                     std::string_view user) override;
-    void on_connect(Socket& socket) override { runner_.on_connect(socket); }
+    void on_connect(Socket& socket) override {
+        presence_->socket_opened(socket.user);
+        if (user_limits_ != nullptr) user_limits_->expect(socket.user);
+        if (outbound_ != nullptr) outbound_->connected(socket);
+        runner_.on_connect(socket);
+    }
     void on_event(Socket& socket, const proto::SioPacket& packet) override { runner_.on_event(socket, packet); }
-    void on_disconnect(Socket& socket, std::string_view reason) override { runner_.on_disconnect(socket, reason); }
+    void on_disconnect(Socket& socket, std::string_view reason) override {
+        if (outbound_ != nullptr) outbound_->disconnected(socket, reason);
+        runner_.on_disconnect(socket, reason);
+        presence_->socket_closed(socket.user);
+    }
+    void on_join(const Socket& socket, std::string_view room) override {
+        if (outbound_ != nullptr) outbound_->joined(socket, room);
+    }
+    void on_leave(const Socket& socket, std::string_view room) override {
+        if (outbound_ != nullptr) outbound_->left(socket, room);
+    }
+    std::optional<Millis> limited(const Socket& socket) override {
+        return user_limits_ == nullptr ? std::nullopt : user_limits_->take(socket.user);
+    }
     bool on_http(const proto::HttpHead& head, HttpAnswer& answer) override;
 
 private:
     struct DrainTimer;
+
+    // --- Presence::Owner ---
+    std::vector<Presence::Entry> render(std::string_view user, bool online) override;
+    void announce(std::string_view user, bool online, bool published) override;
 
     [[nodiscard]] bool is_ready() const { return cluster_ == nullptr || cluster_->is_live(); }
     std::string health() override;
@@ -65,6 +90,9 @@ private:
     Hub hub_;
     Engine engine_;
     std::unique_ptr<Cluster> cluster_;  ///< none: this gateway is alone
+    std::unique_ptr<Presence> presence_;
+    std::unique_ptr<UserLimits> user_limits_;  ///< none: users are not limited
+    std::unique_ptr<Outbound> outbound_;  ///< none: nothing leaves by a stream of events
     Relay relay_;
     Hops hops_;
     const NodeDirectory* directory_ = nullptr;

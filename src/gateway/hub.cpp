@@ -480,6 +480,7 @@ void Hub::join(Socket& socket, std::string_view name) {
     room.members.push_back(socket.slot);
     if (backbone_ != nullptr && !socket.pid.empty()) backbone_->keep(socket);
     log::debug("room", "join", {{"sid", socket.id.view()}, {"room", name}});
+    handlers_.on_join(socket, room.name);
 }
 
 void Hub::leave_seat(Socket& socket, std::size_t index) {
@@ -487,6 +488,7 @@ void Hub::leave_seat(Socket& socket, std::size_t index) {
     socket.seats[index] = socket.seats.back();
     socket.seats.pop_back();
     Room& room = *seat.room;
+    handlers_.on_leave(socket, room.name);
     const Slot moved = room.members.back();
     room.members[seat.index] = moved;
     room.members.pop_back();
@@ -636,12 +638,11 @@ void Hub::dispatch(Socket& socket, const proto::SioPacket& packet) {
     } else {
         ++stats_.events_in;
         if (packet.json.empty()) return;  // `42` alone: Node tolerates it, and nobody is told
-        if (is_limited(socket)) {
+        if (const auto wait = limited(socket)) {
             ++stats_.events_limited;
             if (packet.id) {
-                const Millis left = socket.window_start + options_.rate_window - engine_->loop().now();
                 acknowledge(socket, *packet.id,
-                            R"({"error":"rate limit exceeded","retryAfterMs":)" + std::to_string(left) + '}');
+                            R"({"error":"rate limit exceeded","retryAfterMs":)" + std::to_string(*wait) + '}');
             }
             return;
         }
@@ -649,14 +650,16 @@ void Hub::dispatch(Socket& socket, const proto::SioPacket& packet) {
     }
 }
 
-bool Hub::is_limited(Socket& socket) {
-    if (options_.rate_limit == 0) return false;
-    const Millis now = engine_->loop().now();
-    if (socket.window_events == 0 || now - socket.window_start >= options_.rate_window) {
-        socket.window_start = now;
-        socket.window_events = 0;
+std::optional<Millis> Hub::limited(Socket& socket) {
+    if (options_.rate_limit > 0) {
+        const Millis now = engine_->loop().now();
+        if (socket.window_events == 0 || now - socket.window_start >= options_.rate_window) {
+            socket.window_start = now;
+            socket.window_events = 0;
+        }
+        if (++socket.window_events > options_.rate_limit) return socket.window_start + options_.rate_window - now;
     }
-    return ++socket.window_events > options_.rate_limit;
+    return handlers_.limited(socket);
 }
 
 void Hub::refuse(Slot slot, std::string_view nsp, std::string_view message, std::string_view data) {
@@ -869,6 +872,7 @@ void Hub::finish_connect(Slot slot, const Knock& knock, std::optional<Restored> 
                 {"user", knock.user},
                 {"recovered", socket.recovered},
                 {"address", session.address.to_string()}});
+    socket.is_known = true;
     handlers_.on_connect(socket);
 }
 

@@ -62,6 +62,7 @@ struct Socket {
     Millis window_start = 0;  ///< of the rate limit
     std::uint32_t window_events = 0;
     bool recovered = false;
+    bool is_known = false;             ///< on_connect() has told of it
     bool leaving = false;              ///< being removed: no verb disconnects it again
     bool kept_dirty = false;           ///< what the cluster keeps of it is out of date: the backbone's to use
     std::vector<std::uint64_t> asked;  ///< ids of acknowledgements it owes
@@ -130,6 +131,18 @@ public:
     virtual void on_event(Socket& socket, const proto::SioPacket& packet) = 0;
     /// Rooms are still joined. `reason` as Socket.IO names it.
     virtual void on_disconnect(Socket& socket, std::string_view reason) = 0;
+    /// A socket is in a room, not yet on_connect() when it comes with it; or is not any more, after on_disconnect()
+    /// when it goes with it.
+    virtual void on_join(const Socket& socket, std::string_view room) {
+        static_cast<void>(socket);
+        static_cast<void>(room);
+    }
+    virtual void on_leave(const Socket& socket, std::string_view room) {
+        static_cast<void>(socket);
+        static_cast<void>(room);
+    }
+    /// Whether this socket's user has sent too much: how long until he may send again; nothing when he may now.
+    virtual std::optional<Millis> limited(const Socket& socket) = 0;
     /// Requests for paths that are not Engine.IO's.
     virtual bool on_http(const proto::HttpHead& head, HttpAnswer& answer) = 0;
 };
@@ -247,7 +260,7 @@ private:
     void settle(std::uint64_t key, Socket* leaving);
     void finish(std::uint64_t key);
     void leave_seat(Socket& socket, std::size_t seat);
-    bool is_limited(Socket& socket);
+    std::optional<Millis> limited(Socket& socket);
     [[nodiscard]] bool client_wants_offset(const Session& session) const;
     template <typename Visit>
     void visit(Namespace& nsp, const Selection& selection, Visit&& each);

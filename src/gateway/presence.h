@@ -47,7 +47,7 @@ struct PresenceOptions {
     Millis heartbeat = 2000;
     Millis timeout = 10'000;  ///< without a heartbeat for so long a gateway is dead
     Millis reunion = 3000;    ///< after a loss of Redis this gateway takes nobody offline: others come back, too
-    Millis collect = 5;       ///< how long changes are collected for one round trip
+    Millis collect = 5;       ///< changes of so long are told in one round trip; a shorter visit is none
     Millis retention = 0;     ///< entries of the streams older than this are trimmed (Redis 6.2); 0: none
     static constexpr Millis max_grace = 600'000;
 };

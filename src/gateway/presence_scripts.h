@@ -37,7 +37,7 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local calm = tonumber(redis.call('HGET', state, 'calm') or 0)
 local problem = false
 
--- Appends the entries that ARGV describes from `at`: how many, then of each the stream, how many words, the words. Gives
+-- Appends the entries that ARGV describes from `at`: how many; of each the stream, how many words, the words. Gives
 -- where they end. What is wrong with a stream must not leave a batch half done.
 local function announce(at, really, retention)
   local entries = tonumber(ARGV[at])

@@ -129,6 +129,45 @@ public:
         go_on(runner_, origin(), std::move(*waiting), nobody);
     }
 
+    void publish(const routes::Publication& publication, routes::Milliseconds timeout,
+                 std::unique_ptr<routes::Run> rest) override {
+        if (!may_wait("publish")) return;
+        auto waiting = std::make_shared<std::unique_ptr<routes::Run>>(std::move(rest));
+        std::optional<std::string> refused;
+        if (runner_.outbound_ == nullptr) {
+            refused = "this gateway has no stream of events";
+        } else {
+            OutboundEntry entry;
+            entry.kind = "event";
+            entry.nsp = nsp_.name;
+            entry.sid = sid_.view();
+            entry.user = (*waiting)->user_id();
+            entry.topic = publication.topic;
+            entry.key = publication.key;
+            entry.data = publication.value;
+            entry.attachments = publication.attachments;
+            entry.time = runner_.hub_->engine().loop().wall_clock();
+            const auto done = [&runner = runner_, origin = origin(), waiting](Outbound::Outcome outcome,
+                                                                              std::string_view reason) {
+                Answer answer;
+                answer.reason = reason;
+                switch (outcome) {
+                    case Outbound::Outcome::written: answer.outcome = Answer::Outcome::answered; break;
+                    case Outbound::Outcome::unavailable: answer.outcome = Answer::Outcome::nobody; break;
+                    case Outbound::Outcome::timed_out: answer.outcome = Answer::Outcome::timed_out; break;
+                    case Outbound::Outcome::failed: answer.outcome = Answer::Outcome::failed; break;
+                }
+                go_on(runner, origin, std::move(*waiting), answer);
+            };
+            refused = runner_.outbound_->append(entry, timeout.count(), done);
+        }
+        if (!refused) return;
+        Answer nobody;
+        nobody.outcome = Answer::Outcome::nobody;
+        nobody.reason = *refused;
+        go_on(runner_, origin(), std::move(*waiting), nobody);
+    }
+
     void schedule(routes::Milliseconds delay, std::unique_ptr<routes::Run> rest) override;
 
     void disconnect(routes::Disconnect::What what) override {
@@ -180,6 +219,52 @@ private:
     Socket* socket_;
     std::optional<std::uint64_t> ack_;
 };
+
+/// Takes what on_online and on_offline emit; the file is checked to have nothing else there.
+class RouteRunner::PresenceHost final : public routes::Host {
+public:
+    PresenceHost(std::string nsp, const PresenceEvent& tell) : nsp_(std::move(nsp)), tell_(tell) {}
+
+    [[nodiscard]] std::optional<std::string> query(std::string_view) const override { return std::nullopt; }
+    [[nodiscard]] std::optional<std::string> header(std::string_view) const override { return std::nullopt; }
+    [[nodiscard]] std::string rooms() const override { return "[]"; }
+    [[nodiscard]] bool is_in(std::string_view) const override { return false; }
+    Result<void> join(std::string_view) override { return {}; }
+    void leave(std::string_view) override {}
+    void emit(const routes::Message& message, const routes::Target& target) override {
+        Selection selection;
+        selection.rooms.assign(target.rooms.begin(), target.rooms.end());
+        selection.except.assign(target.except.begin(), target.except.end());
+        tell_(nsp_, selection, {message.event, message.args, message.attachments});
+    }
+    void ack(std::string_view, std::span<const std::string>) override {}
+    void ask(const routes::Message&, routes::Milliseconds, std::unique_ptr<routes::Run>) override {}
+    void hand(std::string_view, const routes::Message&, routes::Milliseconds, std::unique_ptr<routes::Run>) override {}
+    void publish(const routes::Publication&, routes::Milliseconds, std::unique_ptr<routes::Run>) override {}
+    void schedule(routes::Milliseconds, std::unique_ptr<routes::Run>) override {}
+    void disconnect(routes::Disconnect::What) override {}
+    void stopped(std::string_view verb, std::string_view code, std::string_view reason) override {
+        log::warn("routes", "presence_list_stopped",
+                  {{"namespace", nsp_}, {"verb", verb}, {"code", code}, {"reason", reason}});
+    }
+
+private:
+    std::string nsp_;
+    const PresenceEvent& tell_;
+};
+
+void RouteRunner::presence_events(std::string_view user, bool online, const PresenceEvent& tell) {
+    for (const auto& nsp : routes_->namespaces()) {
+        const routes::ActionList& list = online ? nsp->on_online : nsp->on_offline;
+        if (list.empty()) continue;
+        routes::Context context;
+        context.nsp = nsp->name;
+        context.user_id = user;
+        context.now_ms = hub_->engine().loop().wall_clock();
+        PresenceHost host(nsp->name, tell);
+        routes::Run::start(routes_, list, context, host);
+    }
+}
 
 struct RouteRunner::Delayed final : base::Timer {
     Delayed(RouteRunner& r, Origin o, std::unique_ptr<routes::Run> rest)

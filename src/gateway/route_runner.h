@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gateway/hub.h"
+#include "gateway/outbound.h"
 #include "routes/run.h"
 
 namespace sio::gateway {
@@ -48,6 +49,8 @@ public:
         hub_ = &hub;
         tap_ = &tap;
     }
+    /// Where `publish` goes; without, it is unavailable. `outbound` outlives the last event.
+    void set_outbound(Outbound& outbound) noexcept { outbound_ = &outbound; }
     void set_routes(std::shared_ptr<const routes::Routes> routes) { routes_ = std::move(routes); }
     [[nodiscard]] const routes::Routes& routes() const noexcept { return *routes_; }
 
@@ -58,6 +61,10 @@ public:
     void on_event(Socket& socket, const proto::SioPacket& packet);
     void on_disconnect(Socket& socket, std::string_view reason);
 
+    /// What the routes have to say when a user comes online or goes offline: each emit, given to `tell`.
+    using PresenceEvent = std::function<void(const std::string& nsp, const Selection& selection, const Event& event)>;
+    void presence_events(std::string_view user, bool online, const PresenceEvent& tell);
+
     /// Lists that wait at a time, for a delay, a client's answer or a handler's; the next is stopped: `unavailable`.
     static constexpr std::size_t max_waiting = 10'000;
     [[nodiscard]] std::size_t lists_waiting() const noexcept { return lists_waiting_; }
@@ -67,6 +74,7 @@ public:
 
 private:
     class SocketHost;
+    class PresenceHost;
     struct Delayed;
 
     void run(Socket& socket, const routes::ActionList& list, routes::Context& context,
@@ -74,6 +82,7 @@ private:
 
     Hub* hub_ = nullptr;
     EventTap* tap_ = nullptr;
+    Outbound* outbound_ = nullptr;
     std::shared_ptr<const routes::Routes> routes_ = std::make_shared<const routes::Routes>();
     std::vector<std::unique_ptr<Delayed>> delayed_;
     std::size_t lists_waiting_ = 0;

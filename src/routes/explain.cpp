@@ -106,6 +106,19 @@ public:
         waiting_.push_back({std::move(rest), true, {}});
     }
 
+    void publish(const Publication& publication, Milliseconds timeout, std::unique_ptr<Run> rest) override {
+        std::string text = std::string{publication.value} + " is published as " + json::quote(publication.topic);
+        std::string details =
+            "\"topic\":" + json::quote(publication.topic) + ",\"value\":" + std::string{publication.value};
+        if (publication.key) {
+            text += " with the key " + json::quote(*publication.key);
+            details += ",\"key\":" + json::quote(*publication.key);
+        }
+        tell("publish", text + "; Redis has " + time_of(timeout) + " to take it",
+             details + ",\"timeout_ms\":" + std::to_string(timeout.count()));
+        waiting_.push_back({std::move(rest), true, {}});
+    }
+
     void schedule(Milliseconds delay, std::unique_ptr<Run> rest) override {
         tell("wait", time_of(delay) + " pass", "\"ms\":" + std::to_string(delay.count()));
         waiting_.push_back({std::move(rest), false, delay});

@@ -19,7 +19,7 @@ using namespace std::string_view_literals;
 using json::Kind;
 
 /// What a template or action may use depends on when its list runs.
-enum class Scope { connect, event, disconnect, refuse };
+enum class Scope { connect, event, disconnect, presence, refuse };
 
 /// A value of the file with the way to it.
 struct Node {
@@ -72,13 +72,16 @@ const std::initializer_list<std::string_view> join_options = {"allow"};
 const std::initializer_list<std::string_view> emit_options = {"args", "to", "except", "allow", "volatile", "local"};
 const std::initializer_list<std::string_view> wait_options = {"args", "timeout", "otherwise"};
 
-const std::array<Verb, 8> verbs = {{
+const std::initializer_list<std::string_view> publish_options = {"value", "key", "timeout", "otherwise"};
+
+const std::array<Verb, 9> verbs = {{
     {"join", join_options},
     {"leave", {}},
     {"emit", emit_options},
     {"ask", wait_options},
     {"ack", {}},
     {"hand", wait_options},
+    {"publish", publish_options},
     {"deny", {}},
     {"disconnect", {}},
 }};
@@ -156,6 +159,8 @@ private:
                                                Place& place);
     void emit(const std::vector<Member>& all, Place& place, Emit& out);
     void to(const Node& node, Place& place, Emit& out);
+    Publish publish(const Node& node, const std::vector<Member>& all, Place& place);
+    void short_text(const Node& node, Place& place, std::string_view remedy, Template& out);
     void wait(const std::vector<Member>& all, Place& place, Args& args, Milliseconds& timeout, Otherwise& otherwise);
     void check_rights(const Node& node, const Action& action);
 
@@ -288,7 +293,8 @@ void Loader::top(const Node& node) {
 }
 
 void Loader::nsp(const std::string& name, const Node& node) {
-    constexpr std::array words = {"on_connect"sv, "on_disconnect"sv, "events"sv, "refuse"sv, "about"sv};
+    constexpr std::array words = {"on_connect"sv, "on_disconnect"sv, "on_online"sv, "on_offline"sv,
+                                  "events"sv,     "refuse"sv,        "about"sv};
     if (name.empty() || name.front() != '/') {
         problem(node, "is not the name of a namespace; begin with /");
     } else if (name.find(',') != std::string::npos) {
@@ -317,6 +323,11 @@ void Loader::nsp(const std::string& name, const Node& node) {
             list(member.node, Scope::connect, out->on_connect);
         } else if (member.name == "on_disconnect") {
             list(member.node, Scope::disconnect, out->on_disconnect);
+        } else if (member.name == "on_online" || member.name == "on_offline") {
+            if (out->is_pattern) {
+                problem(member.node, "cannot be in a namespace with *: nobody could say which of them are meant");
+            }
+            list(member.node, Scope::presence, member.name == "on_online" ? out->on_online : out->on_offline);
         } else if (member.name == "events") {
             events(member.node, *out);
         } else if (member.name == "refuse") {
@@ -457,6 +468,9 @@ std::optional<Action> Loader::action(const Node& node, Place& place) {
             result.when = conditions(member.node, place);
         } else if (member.name == "after") {
             result.after = duration(member.node, {});
+            if (place.scope == Scope::presence) {
+                problem(member.node, "cannot be in on_online and on_offline: they are told at once or not at all");
+            }
         } else if (member.name == "about") {
             result.about = about(member.node);
         }
@@ -476,8 +490,12 @@ std::optional<Action> Loader::action(const Node& node, Place& place) {
 std::optional<decltype(Action::verb)> Loader::verb(const Verb& found, const Node& node, const std::vector<Member>& all,
                                                    Place& place) {
     const std::string_view word = found.word;
-    if (place.scope == Scope::disconnect && word != "emit") {
-        problem(node, "has no sense when the socket is gone; on_disconnect can only emit");
+    if (place.scope == Scope::disconnect && word != "emit" && word != "publish") {
+        problem(node, "has no sense when the socket is gone; on_disconnect can only emit and publish");
+        return std::nullopt;
+    }
+    if (place.scope == Scope::presence && word != "emit") {
+        problem(node, "has no socket to act on; on_online and on_offline can only emit");
         return std::nullopt;
     }
     if (place.scope == Scope::connect && (word == "ack" || word == "deny")) {
@@ -518,6 +536,7 @@ std::optional<decltype(Action::verb)> Loader::verb(const Verb& found, const Node
         place.has_answer = true;
         return result;
     }
+    if (word == "publish") return publish(node, all, place);
     if (word == "deny") {
         Deny result;
         if (expect(node, Kind::string, "is not a string; write the reason"))
@@ -539,6 +558,7 @@ std::optional<decltype(Action::verb)> Loader::verb(const Verb& found, const Node
 
 void Loader::emit(const std::vector<Member>& all, Place& place, Emit& out) {
     if (place.scope == Scope::disconnect) out.to = Audience::others;
+    if (place.scope == Scope::presence) out.to = Audience::all;
     for (const Member& member : all) {
         if (member.name == "args") {
             out.args = args(member.node, place);
@@ -568,6 +588,9 @@ void Loader::to(const Node& node, Place& place, Emit& out) {
         out.to = values[static_cast<std::size_t>(at - words.begin())];
         if (out.to == Audience::self && place.scope == Scope::disconnect) {
             problem(node, R"(is gone when on_disconnect runs; write "others", "all" or {"room": "…"})");
+        }
+        if (place.scope == Scope::presence && out.to != Audience::all) {
+            problem(node, R"(needs a socket, and there is none in on_online; write "all" or {"room": "…"})");
         }
         return;
     }
@@ -600,6 +623,37 @@ void Loader::wait(const std::vector<Member>& all, Place& place, Args& out, Milli
             }
             otherwise = word == "continue" ? Otherwise::go_on : Otherwise::stop;
         }
+    }
+}
+
+Publish Loader::publish(const Node& node, const std::vector<Member>& all, Place& place) {
+    Publish result;
+    short_text(node, place, R"(is not a topic; write the name under which it is published)", result.topic);
+    if (result.topic.is_from_client()) {
+        warn(node, "lets clients choose the topic; write a fixed one, and put what the client says into \"value\"");
+    }
+    // In a list without an event there are no arguments.
+    if (const auto whole = compile_value(place.scope == Scope::event ? R"("{event.args}")" : "[]")) {
+        result.value = *whole;
+    }
+    for (const Member& member : all) {
+        if (member.name == "value") {
+            result.value = value_template(member.node, place);
+        } else if (member.name == "key") {
+            short_text(member.node, place, R"(is not a key; write a text such as "{user.id}")", result.key);
+            result.has_key = true;
+        }
+    }
+    Args none;
+    wait(all, place, none, result.timeout, result.otherwise);
+    return result;
+}
+
+void Loader::short_text(const Node& node, Place& place, std::string_view remedy, Template& out) {
+    if (!node.is(Kind::string) || node.value.size() == 2) return problem(node, remedy);
+    out = text_template(node, place);
+    if (out.is_constant() && out.tail.size() > max_topic_bytes) {
+        problem(node, "is longer than " + std::to_string(max_topic_bytes) + " bytes; shorten it");
     }
 }
 
@@ -837,6 +891,14 @@ Template Loader::checked(const Node& node, Result<Template> compiled, Place& pla
     };
     for (Template::Piece& piece : compiled->pieces) {
         Reference& reference = piece.reference;
+        if (place.scope == Scope::presence && reference.root != Root::user_id &&
+            reference.root != Root::socket_namespace && reference.root != Root::clock_iso &&
+            reference.root != Root::clock_ms) {
+            problem(node, reference.text +
+                              " is of one socket; on_online and on_offline know {user.id}, "
+                              "{socket.namespace} and {clock.…}");
+            continue;
+        }
         switch (reference.root) {
             case Root::event_arg:
             case Root::event_args:

@@ -80,6 +80,7 @@ std::string_view verb_of(const Action& action) noexcept {
         std::string_view operator()(const Ask&) const noexcept { return "ask"; }
         std::string_view operator()(const Ack&) const noexcept { return "ack"; }
         std::string_view operator()(const Hand&) const noexcept { return "hand"; }
+        std::string_view operator()(const Publish&) const noexcept { return "publish"; }
         std::string_view operator()(const Deny&) const noexcept { return "deny"; }
         std::string_view operator()(const Disconnect&) const noexcept { return "disconnect"; }
     };

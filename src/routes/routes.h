@@ -25,8 +25,9 @@ namespace sio::routes {
 using Milliseconds = std::chrono::milliseconds;
 
 inline constexpr Milliseconds max_delay{60'000};          ///< of `after` and `timeout`, inclusive
-inline constexpr Milliseconds default_timeout{10'000};    ///< of `ask` and `hand`
+inline constexpr Milliseconds default_timeout{10'000};    ///< of `ask`, `hand` and `publish`
 inline constexpr std::size_t max_room_bytes = 256;        ///< of a room name, inclusive
+inline constexpr std::size_t max_topic_bytes = 256;       ///< of a topic or a key, inclusive
 inline constexpr std::size_t max_pattern_bytes = 256;     ///< of a namespace name that patterns are tried on, inclusive
 inline constexpr std::size_t max_actions = 64;            ///< of one list, inclusive
 inline constexpr std::size_t max_file_bytes = 4U << 20U;  ///< of the file, inclusive
@@ -111,6 +112,14 @@ struct Hand {
     Milliseconds timeout = default_timeout;
     Otherwise otherwise = Otherwise::stop;
 };
+struct Publish {
+    Template topic;  ///< a text
+    Template value;  ///< a value; the event's arguments unless the file says otherwise
+    Template key;    ///< a text
+    bool has_key = false;
+    Milliseconds timeout = default_timeout;
+    Otherwise otherwise = Otherwise::stop;
+};
 struct Deny {
     Template reason;  ///< a value
 };
@@ -119,7 +128,7 @@ struct Disconnect {
 };
 
 struct Action {
-    std::variant<Join, Leave, Emit, Ask, Ack, Hand, Deny, Disconnect> verb;
+    std::variant<Join, Leave, Emit, Ask, Ack, Hand, Publish, Deny, Disconnect> verb;
     std::vector<Condition> when;  ///< all must hold, else the action is skipped
     std::optional<std::vector<Rule>> allow;
     Milliseconds after{0};  ///< waited before it, and before all that follows
@@ -164,6 +173,8 @@ public:
     std::vector<Refuse> refuse;  ///< tried in order; the first that applies refuses
     ActionList on_connect;
     ActionList on_disconnect;
+    ActionList on_online;            ///< emits, when a user comes online anywhere in the cluster; not for patterns
+    ActionList on_offline;           ///< and when he has been nowhere for the grace
     std::vector<EventRoute> events;  ///< in the order of the file
     std::string about;
 

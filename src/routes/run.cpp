@@ -140,11 +140,42 @@ struct Run::State {
     std::optional<Stop> run(const Action& action, const Ask& ask);
     std::optional<Stop> run(const Action& action, const Ack& ack);
     std::optional<Stop> run(const Action& action, const Hand& hand);
+    std::optional<Stop> run(const Action& action, const Publish& publish);
     std::optional<Stop> run(const Action& action, const Deny& deny);
     std::optional<Stop> run(const Action& action, const Disconnect& disconnect);
 };
 
 namespace {
+
+/// An action that waits for an answer, and what is told when none comes.
+struct Question {
+    bool is_one = false;
+    bool has_output = false;          ///< `{answer…}` for the actions behind it
+    bool is_acknowledgement = false;  ///< when the list ends without another
+    Milliseconds timeout{0};
+    Otherwise otherwise = Otherwise::stop;
+    std::string_view nobody = {};
+    std::string_view failed = {};
+};
+
+Question question_of(const Action& action) {
+    if (const auto* const ask = std::get_if<Ask>(&action.verb)) {
+        return {true, true, false, ask->timeout, ask->otherwise, "the client is gone", "the client failed"};
+    }
+    if (const auto* const hand = std::get_if<Hand>(&action.verb)) {
+        return {true, true, true, hand->timeout, hand->otherwise, "no handler is waiting", "the handler failed"};
+    }
+    if (const auto* const publish = std::get_if<Publish>(&action.verb)) {
+        return {true,
+                false,
+                false,
+                publish->timeout,
+                publish->otherwise,
+                "there is no stream of events",
+                "the stream of events refused it"};
+    }
+    return {};
+}
 
 Stop denied(const Error& error) { return {error.code == Errc::unavailable ? "unavailable" : "denied", error.what}; }
 
@@ -381,6 +412,28 @@ std::optional<Stop> Run::State::run(const Action&, const Hand& hand) {
     return std::nullopt;
 }
 
+std::optional<Stop> Run::State::run(const Action&, const Publish& publish) {
+    std::string topic;
+    std::string key;
+    Publication publication;
+    if (auto done = render_text(publish.topic, context, topic); !done) return denied(done.error());
+    if (topic.size() > max_topic_bytes) return Stop{"denied", "the topic is too long"};
+    publication.topic = topic;
+    if (publish.has_key) {
+        if (auto done = render_text(publish.key, context, key); !done) return denied(done.error());
+        if (key.size() > max_topic_bytes) return Stop{"denied", "the key is too long"};
+        publication.key = key;
+    }
+    args_buffer.clear();
+    if (auto done = render(publish.value, context, args_buffer); !done) return denied(done.error());
+    publication.value = args_buffer.json;
+    attachments_buffer.clear();
+    for (const std::string* attachment : args_buffer.attachments) attachments_buffer.push_back(*attachment);
+    publication.attachments = attachments_buffer;
+    host.publish(publication, publish.timeout, suspend());
+    return std::nullopt;
+}
+
 std::optional<Stop> Run::State::run(const Action&, const Deny& deny) {
     Rendered reason;
     if (auto done = render(deny.reason, context, reason); !done) return denied(done.error());
@@ -407,6 +460,8 @@ Run::~Run() = default;
 std::string_view Run::socket_id() const noexcept { return waiting_->socket_id; }
 
 std::string_view Run::nsp() const noexcept { return waiting_->nsp; }
+
+std::string_view Run::user_id() const noexcept { return waiting_->user_id; }
 
 std::size_t Run::bytes_held() const noexcept {
     const Waiting& w = *waiting_;
@@ -450,29 +505,35 @@ void Run::resume(std::unique_ptr<Run> run, Host& host, std::int64_t now_ms, cons
     state.context.facts = &facts;
 
     const Action& action = state.list.actions[state.next];
-    const Ask* const ask = std::get_if<Ask>(&action.verb);
-    const Hand* const hand = std::get_if<Hand>(&action.verb);
-    if (answer.outcome == Answer::Outcome::elapsed || (ask == nullptr && hand == nullptr)) {
+    const Question question = question_of(action);
+    if (answer.outcome == Answer::Outcome::elapsed || !question.is_one) {
         state.has_waited = true;
         return state.go();
     }
     if (answer.outcome == Answer::Outcome::answered) {
-        state.context.answered = true;
-        state.context.answer = answer.args;
-        state.context.answer_attachments = answer.attachments;
-        if (hand != nullptr) {
+        if (question.has_output) {
+            state.context.answered = true;
+            state.context.answer = answer.args;
+            state.context.answer_attachments = answer.attachments;
+        }
+        if (question.is_acknowledgement) {
             state.output = Output{std::string{answer.args}, {answer.attachments.begin(), answer.attachments.end()}};
         }
     } else {
-        state.context.answered = false;
-        state.context.answer = {};
-        state.context.answer_attachments = {};
-        if ((ask != nullptr ? ask->otherwise : hand->otherwise) == Otherwise::stop) {
-            Stop why{"unavailable", ask != nullptr ? "the client is gone" : "no handler is waiting"};
+        if (question.has_output) {
+            state.context.answered = false;
+            state.context.answer = {};
+            state.context.answer_attachments = {};
+        }
+        if (question.otherwise == Otherwise::stop) {
+            const auto told = [&answer](std::string_view otherwise) {
+                return std::string{answer.reason.empty() ? otherwise : answer.reason};
+            };
+            Stop why{"unavailable", told(question.nobody)};
             if (answer.outcome == Answer::Outcome::timed_out) {
-                why = {"timeout", "no answer within " + seconds(ask != nullptr ? ask->timeout : hand->timeout)};
+                why = {"timeout", "no answer within " + seconds(question.timeout)};
             } else if (answer.outcome == Answer::Outcome::failed) {
-                why = {"failed", answer.reason.empty() ? "the handler failed" : std::string{answer.reason}};
+                why = {"failed", told(question.failed)};
             }
             return state.stop(verb_of(action), why);
         }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,6 +24,14 @@ struct Message {
     std::span<const std::string> attachments;  ///< in order of the placeholders in `args`
 };
 
+/// What leaves the gateway by the stream of events. Views last for the call.
+struct Publication {
+    std::string_view topic;
+    std::optional<std::string_view> key = std::nullopt;
+    std::string_view value;                         ///< raw JSON
+    std::span<const std::string> attachments = {};  ///< in order of the placeholders in `value`
+};
+
 /// Whom an emit reaches. Views last for the call.
 struct Target {
     Audience audience = Audience::self;
@@ -38,8 +47,8 @@ struct Answer {
         elapsed,   ///< the time of schedule() is over
         answered,  ///< `args` and `attachments` hold the answer
         timed_out,
-        nobody,  ///< no handler is waiting, or the socket is gone
-        failed,  ///< the handler answered with an error: `reason`
+        nobody,  ///< no handler is waiting, the socket is gone, or there is nowhere to publish: `reason`
+        failed,  ///< the handler, or the stream, answered with an error: `reason`
     } outcome = Outcome::elapsed;
     std::string_view args;  ///< raw JSON, comma-separated
     std::span<const std::string> attachments;
@@ -49,8 +58,8 @@ struct Answer {
 /// What a list does, done by the gateway for one socket. Run calls it; it may be made anew for each call and need not
 /// outlive it. Emits, acks and leaves to a socket that is gone are dropped in silence.
 ///
-/// A Run given to ask(), hand() or schedule() is the rest of the list: keep it and call Run::resume() later, once,
-/// never from within the call; or drop it, and the list ends there.
+/// A Run given to ask(), hand(), publish() or schedule() is the rest of the list: keep it and call Run::resume() later,
+/// once, never from within the call; or drop it, and the list ends there.
 class Host : public Facts {
 public:
     /// Errors (of any code) end the list and are told to a client that wants an acknowledgement.
@@ -68,6 +77,9 @@ public:
     virtual void hand(std::string_view handler, const Message& message, Milliseconds timeout,
                       std::unique_ptr<Run> rest) = 0;
 
+    /// Appends to the stream of events; the answer has no arguments.
+    virtual void publish(const Publication& publication, Milliseconds timeout, std::unique_ptr<Run> rest) = 0;
+
     virtual void schedule(Milliseconds delay, std::unique_ptr<Run> rest) = 0;
 
     /// May end what the context's views point into: the list goes on with copies.
@@ -84,8 +96,8 @@ public:
 /// it gets `{"error":CODE,"reason":SENTENCE}`. When a list ends well without `ack`, the output of its last `hand` is
 /// the acknowledgement; without `hand` there is none.
 ///
-/// Without `ask`, `hand` and `after` a list runs on the caller's views within start(). To wait, the list copies what it
-/// still needs and becomes an object that the host owns.
+/// Without `ask`, `hand`, `publish` and `after` a list runs on the caller's views within start(). To wait, the list
+/// copies what it still needs and becomes an object that the host owns.
 class Run {
 public:
     /// Runs `list`, which belongs to `routes`; a list that waits shares `routes`, so that a reload does not disturb it.
@@ -102,6 +114,8 @@ public:
     /// The socket and the namespace whose event this is.
     [[nodiscard]] std::string_view socket_id() const noexcept;
     [[nodiscard]] std::string_view nsp() const noexcept;
+    /// Whose event it is; empty: anonymous.
+    [[nodiscard]] std::string_view user_id() const noexcept;
 
     /// Bytes copied for the wait.
     [[nodiscard]] std::size_t bytes_held() const noexcept;

@@ -98,6 +98,12 @@ std::vector<Command> make_commands() {
                      "tell whether the gateway is well (exit 1: it is not)",
                      "  sioctl health || systemctl restart sio-gateway",
                      run_health});
+    table.push_back({"nodes",
+                     {},
+                     {answer_timeout},
+                     "list the gateways of the cluster",
+                     "  sioctl nodes\n  sioctl nodes -o ndjson | jq -r .node",
+                     run_nodes});
     table.push_back({"stat",
                      {},
                      {{"--watch", Times::once, "TIME", "again and again, this far apart"},

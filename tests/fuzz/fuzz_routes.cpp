@@ -71,6 +71,10 @@ public:
         check_message(message);
         keep(timeout, std::move(rest));
     }
+    void publish(const Publication& publication, Milliseconds timeout, std::unique_ptr<Run> rest) override {
+        FUZZ_CHECK(json::is_valid(publication.value));
+        keep(timeout, std::move(rest));
+    }
     void schedule(Milliseconds delay, std::unique_ptr<Run> rest) override { keep(delay, std::move(rest)); }
     void disconnect(Disconnect::What) override {}
     void stopped(std::string_view, std::string_view code, std::string_view) override { FUZZ_CHECK(!code.empty()); }

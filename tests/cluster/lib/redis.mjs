@@ -8,7 +8,11 @@ import Redis from 'ioredis';
 import { freePort, truth, until, within } from '../../integration/lib/harness.mjs';
 
 const alive = new Set();
-process.on('exit', () => { for (const child of alive) child.kill('SIGKILL'); });
+const folders = new Set();
+process.on('exit', () => {
+  for (const child of alive) child.kill('SIGKILL');
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
 
 /** An ioredis client that waits for Redis as long as it takes, and keeps what it is asked meanwhile. */
 export function redisClient(port, options = {}) {
@@ -24,6 +28,7 @@ export class RedisServer {
   static async start({ keep = false } = {}) {
     const server = new RedisServer();
     server.folder = mkdtempSync(join(tmpdir(), 'sio-redis-'));
+    folders.add(server.folder);
     server.port = await freePort();
     server.socketPath = join(server.folder, 'redis.sock');
     server.keep = keep;

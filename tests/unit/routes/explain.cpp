@@ -19,6 +19,7 @@ constexpr std::string_view file = R"({"version": 1, "namespaces": {
          "allow": "member", "volatile": true},
         {"ack": [{"ok": true}]}],
       "long": [{"ask": "q", "args": "{event.args}"}, {"emit": "a", "args": "{answer.args}", "after": "1s"}, {"hand": true}],
+      "order": [{"publish": "orders", "key": "{user.id}", "timeout": "2s"}, {"ack": [true]}],
       "bye": [{"leave": "lobby"}, {"disconnect": "namespace"}]}},
   "/no": {"refuse": {"message": "nope", "data": {"code": 42}}}}})";
 
@@ -65,6 +66,9 @@ Test(routes_explain, tells_what_would_happen) {
                 "3. emit: \"a\" [\"yes\"] goes to the socket\n"
                 "4. hand: a handler of \"long\" gets \"long\" [ 1 ] and has 10000 ms to answer\n"
                 "5. ack: the event is acknowledged with [\"yes\"]\n");
+    expect_text(about("order", "[7]"),
+                "1. publish: [7] is published as \"orders\" with the key \"alice\"; Redis has 2000 ms to take it\n"
+                "2. ack: the event is acknowledged with [true]\n");
     expect_text(about("bye"),
                 "1. leave: the socket leaves the room \"lobby\"\n"
                 "2. disconnect: the socket leaves the namespace\n");
@@ -117,5 +121,5 @@ Test(routes_check, reports_problems_one_by_one) {
     cr_expect(bad.problems[0] == "r.json:1: /version: is a version this program does not know; write 1");
     cr_expect(bad.problems[1].starts_with("r.json:2: /x: is not known here; write "));
     const Report good = check(file, "r.json");
-    cr_expect(good.ok && good.problems.empty() && good.namespaces == 2 && good.events == 3);
+    cr_expect(good.ok && good.problems.empty() && good.namespaces == 2 && good.events == 4);
 }

@@ -75,6 +75,13 @@ public:
                         std::to_string(timeout.count()));
         waiting.push_back(std::move(rest));
     }
+    void publish(const Publication& publication, Milliseconds timeout, std::unique_ptr<Run> rest) override {
+        std::string line = "publish " + std::string{publication.topic};
+        if (publication.key) line += "@" + std::string{*publication.key};
+        line += " " + shown({{}, publication.value, publication.attachments});
+        lines.push_back(line + " for " + std::to_string(timeout.count()));
+        waiting.push_back(std::move(rest));
+    }
     void schedule(Milliseconds delay, std::unique_ptr<Run> rest) override {
         lines.push_back("wait " + std::to_string(delay.count()));
         waiting.push_back(std::move(rest));

@@ -91,8 +91,16 @@ routes.json:1: /$schema: is not a string; write a sentence for readers)"},
 Test(routes_load, mistakes_in_a_namespace) {
     constexpr Case cases[] = {
         {R"("on_conect": [])",
-         R"(/on_conect: is not known here (did you mean "on_connect"?); write "on_connect", "on_disconnect", "events", "refuse" or "about")"},
+         R"(/on_conect: is not known here (did you mean "on_connect"?); write "on_connect", "on_disconnect", "on_online", "on_offline", "events", "refuse" or "about")"},
         {R"("on_connect": {})", R"(/on_connect: is not a list of actions; write [{…}, {…}])"},
+        {R"("on_online": [{"join": "r"}])",
+         R"(/on_online/0/join: has no socket to act on; on_online and on_offline can only emit)"},
+        {R"("on_offline": [{"emit": "x", "to": "others"}])",
+         R"(/on_offline/0/to: needs a socket, and there is none in on_online; write "all" or {"room": "…"})"},
+        {R"("on_online": [{"emit": "x", "args": ["{socket.id}"]}])",
+         R"(/on_online/0/args/0: {socket.id} is of one socket; on_online and on_offline know {user.id}, {socket.namespace} and {clock.…})"},
+        {R"("on_offline": [{"emit": "x", "after": "1s"}])",
+         R"(/on_offline/0/after: cannot be in on_online and on_offline: they are told at once or not at all)"},
         {R"("events": [])", R"(/events: is not an object; write {"EVENT": [actions]})"},
         {R"("refuse": "no")", R"(/refuse: is not an object; write {"message": "…"})"},
         {R"("refuse": {})", R"(/refuse: has no "message"; write what the client is to be told)"},
@@ -121,11 +129,11 @@ Test(routes_load, mistakes_in_an_action) {
     constexpr Case cases[] = {
         {R"("emit")", R"(: is not an action; write {"emit": …} or another verb)"},
         {R"({})",
-         R"(: has no verb; write one of "join", "leave", "emit", "ask", "ack", "hand", "deny" or "disconnect")"},
+         R"(: has no verb; write one of "join", "leave", "emit", "ask", "ack", "hand", "publish", "deny" or "disconnect")"},
         {R"({"emti": "x"})",
-         R"(: has no verb (did you mean "emit"?); write one of "join", "leave", "emit", "ask", "ack", "hand", "deny" or "disconnect")"},
+         R"(: has no verb (did you mean "emit"?); write one of "join", "leave", "emit", "ask", "ack", "hand", "publish", "deny" or "disconnect")"},
         {R"({"to": "all"})",
-         R"(: has no verb; write one of "join", "leave", "emit", "ask", "ack", "hand", "deny" or "disconnect")"},
+         R"(: has no verb; write one of "join", "leave", "emit", "ask", "ack", "hand", "publish", "deny" or "disconnect")"},
         {R"({"emit": "x", "join": "y"})",
          R"(/join: is a second verb; write an action of its own for each of "emit" and "join")"},
         {R"({"emit": "x", "emit": "y"})", R"(/emit: is there twice; keep one)"},
@@ -192,6 +200,16 @@ Test(routes_load, mistakes_in_an_action) {
          R"(/otherwise: is unknown; write "stop" (the list ends) or "continue" (without an answer))"},
         {R"({"hand": false})", R"(/hand: is not a handler; write true for the event's own name, or a name)"},
         {R"({"hand": ""})", R"(/hand: is not a handler; write true for the event's own name, or a name)"},
+        {R"({"publish": 1})", R"(/publish: is not a topic; write the name under which it is published)"},
+        {R"({"publish": ""})", R"(/publish: is not a topic; write the name under which it is published)"},
+        {R"({"publish": "t", "args": []})",
+         R"(/args: is not known here; write "publish", "value", "key", "timeout", "otherwise", "when", "after" or "about")"},
+        {R"({"publish": "t", "key": 7})", R"(/key: is not a key; write a text such as "{user.id}")"},
+        {R"({"publish": "t", "value": {"a": ["{evnt.0}"]}})",
+         R"(/value/a/0: {evnt.0} is unknown (did you mean "event"?); templates begin with event, user, socket, answer, handshake, clock or disconnect, and {{ and }} are plain braces)"},
+        {R"({"publish": "t", "timeout": "0s"})", R"(/timeout: leaves no time to answer; write "10s")"},
+        {R"({"publish": "t", "otherwise": "retry"})",
+         R"(/otherwise: is unknown; write "stop" (the list ends) or "continue" (without an answer))"},
         {R"({"deny": 1})", R"(/deny: is not a string; write the reason)"},
         {R"({"disconnect": "socket"})",
          R"(/disconnect: is not what can be disconnected; write "namespace", "client" or "transport")"},
@@ -234,6 +252,8 @@ Test(routes_load, mistakes_in_on_connect) {
         {R"({"emit": "x", "args": "{event.args}"})",
          R"(/args: {event.args} has no event to look at here; events are under "events")"},
         {R"({"hand": true})", R"(/hand: is not a handler; write the name that the handler waits with)"},
+        {R"({"publish": "t", "value": "{event.0}"})",
+         R"(/value: {event.0} has no event to look at here; events are under "events")"},
     };
     expect_each(cases, "{\"version\": 1, \"namespaces\": {\"/\": {\"on_connect\":\n[", "]}}}", 2,
                 "/namespaces/~1/on_connect/0");
@@ -241,7 +261,7 @@ Test(routes_load, mistakes_in_on_connect) {
 
 Test(routes_load, mistakes_in_on_disconnect) {
     constexpr Case cases[] = {
-        {R"({"join": "x"})", R"(/join: has no sense when the socket is gone; on_disconnect can only emit)"},
+        {R"({"join": "x"})", R"(/join: has no sense when the socket is gone; on_disconnect can only emit and publish)"},
         {R"({"emit": "x", "to": "self"})",
          R"(/to: is gone when on_disconnect runs; write "others", "all" or {"room": "…"})"},
     };
@@ -258,10 +278,11 @@ Test(routes_load, all_problems_are_told_in_the_order_of_their_lines) {
         "routes.json:1: /: has no \"version\"; write \"version\": 1\n"
         "routes.json:5: /namespaces/~1/events/a/0/emit: is not a string; write the name of the event to emit\n"
         "routes.json:6: /namespaces/~1/events/b/0: has no verb; write one of \"join\", \"leave\", \"emit\", \"ask\", "
-        "\"ack\", \"hand\", \"deny\" or \"disconnect\"\n"
+        "\"ack\", \"hand\", \"publish\", \"deny\" or \"disconnect\"\n"
         "routes.json:6: /namespaces/~1/events/b/1/join: lets clients choose a room, and no rule allows it; write "
         "\"allow\": \"user\" (who is logged in), \"anyone\" or {\"rooms\": [\"course_*\"]} (names that match)\n"
-        "routes.json:8: /namespaces/~1/x: is not known here; write \"on_connect\", \"on_disconnect\", \"events\", "
+        "routes.json:8: /namespaces/~1/x: is not known here; write \"on_connect\", \"on_disconnect\", \"on_online\", "
+        "\"on_offline\", \"events\", "
         "\"refuse\" or \"about\"";
     cr_expect(got == want, "%s", got.c_str());
 }
@@ -480,4 +501,25 @@ Test(routes_suggest, words_that_are_nearly_right) {
     cr_expect(nearest(std::string(1000, 'e'), words).empty());
     cr_expect(did_you_mean("jion", words) == " (did you mean \"join\"?)");
     cr_expect(did_you_mean("zzzz", words).empty());
+}
+
+Test(routes_load, a_topic_has_a_bound_and_is_better_not_the_clients) {
+    const auto file = [](const std::string& topic) {
+        return R"({"version":1,"namespaces":{"/":{"events":{"e":[{"publish":")" + topic + R"("}]}}}})";
+    };
+    cr_expect(problems(file(std::string(max_topic_bytes, 'x'))) == "none");
+    cr_expect(problems(file(std::string(max_topic_bytes + 1, 'x'))) ==
+              "routes.json:1: /namespaces/~1/events/e/0/publish: is longer than 256 bytes; shorten it");
+    cr_expect(read(file("orders_{user.id}")).warnings().empty());
+    const auto warnings = read(file("orders_{event.0}")).warnings();
+    cr_assert(warnings.size() == 1);
+    cr_expect(warnings[0] ==
+              "routes.json:1: /namespaces/~1/events/e/0/publish: lets clients choose the topic; write a "
+              "fixed one, and put what the client says into \"value\"");
+}
+
+Test(routes_load, a_socket_that_is_gone_can_be_published) {
+    const std::string list = R"([{"publish":"left","value":{"why":"{disconnect.reason}"}},{"emit":"left"}])";
+    const auto routes = read(R"({"version":1,"namespaces":{"/":{"on_disconnect":)" + list + "}}}");
+    cr_expect(routes.find("/")->on_disconnect.actions.size() == 2);
 }

@@ -345,6 +345,85 @@ Test(routes_run, an_output_is_kept_over_later_waits) {
               "%s", got.c_str());
 }
 
+Test(routes_run, what_is_behind_a_publish_waits_until_it_is_taken) {
+    constexpr std::array<std::array<std::string_view, 3>, 5> cases = {{
+        {R"([{"publish":"t"},{"ack":["ok"]}])", R"(1,{"a":2})", R"(publish t ([1,{"a":2}]) for 10000 | ack ("ok"))"},
+        {R"([{"publish":"t"}])", "", "publish t ([]) for 10000"},
+        {R"([{"publish":"o_{user.id}","key":"k{event.0}","value":{"by":"{user.id}","n":"{event.0}"},"timeout":"1s"}])",
+         "7", R"(publish o_alice@k7 ({"by":"alice","n":7}) for 1000)"},
+        {R"([{"publish":"t","value":"a {event.0}"}])", "[]",
+         R"(stopped publish denied: {event.0} is an object or array and cannot stand inside a text | ack ({"error":"denied","reason":"{event.0} is an object or array and cannot stand inside a text"}))"},
+        {R"([{"publish":"t","key":"{event.0}"}])", "",
+         R"(stopped publish denied: {event.0} is missing | ack ({"error":"denied","reason":"{event.0} is missing"}))"},
+    }};
+    for (const auto& [list, args, want] : cases) {
+        FakeHost host;
+        const auto routes = with_event(list);
+        Run::start(routes, list_of(routes), event(args), host);
+        cr_expect(host.lines[0].find("ack (\"ok\")") == std::string::npos, "not before");
+        if (!host.waiting.empty()) Run::resume(host.take(), host, 2000, answered(""));
+        const std::string got = host.said();
+        cr_expect(got == want, "%.*s\n  gave %s", int(list.size()), list.data(), got.c_str());
+    }
+    FakeHost host;
+    const std::string longest = "\"" + std::string(max_topic_bytes, 'x') + "\"";
+    cr_expect(does(R"([{"publish":"y{event.0}"}])", longest, host)
+                  .starts_with("stopped publish denied: the topic is too long"));
+    cr_expect(does(R"([{"publish":"t","key":"y{event.0}"}])", longest, host)
+                  .starts_with("stopped publish denied: the key is too long"));
+}
+
+Test(routes_run, what_happens_when_a_publish_is_not_taken) {
+    struct Refusal {
+        std::string_view first;
+        Answer::Outcome outcome;
+        std::string_view reason, want;
+    };
+    using enum Answer::Outcome;
+    constexpr Refusal cases[] = {
+        {R"({"publish":"t"})", nobody, "Redis does not answer",
+         R"(stopped publish unavailable: Redis does not answer | ack ({"error":"unavailable","reason":"Redis does not answer"}))"},
+        {R"({"publish":"t"})", nobody, "",
+         R"(stopped publish unavailable: there is no stream of events | ack ({"error":"unavailable","reason":"there is no stream of events"}))"},
+        {R"({"publish":"t","timeout":"1s"})", timed_out, "",
+         R"(stopped publish timeout: no answer within 1 s | ack ({"error":"timeout","reason":"no answer within 1 s"}))"},
+        {R"({"publish":"t"})", failed, "OOM",
+         R"(stopped publish failed: OOM | ack ({"error":"failed","reason":"OOM"}))"},
+        {R"({"publish":"t","otherwise":"continue"})", nobody, "", R"(ack ("end"))"},
+    };
+    for (const auto& [first, outcome, reason, want] : cases) {
+        FakeHost host;
+        const auto routes = with_event("[" + std::string{first} + R"(,{"ack":["end"]}])");
+        Run::start(routes, list_of(routes), event(""), host);
+        host.said();
+        Run::resume(host.take(), host, 2000, ::failed(outcome, reason));
+        const std::string got = host.said();
+        cr_expect(got == want, "%.*s gave %s", int(first.size()), first.data(), got.c_str());
+    }
+}
+
+Test(routes_run, a_publish_leaves_the_last_answer_and_output_alone) {
+    FakeHost host;
+    const auto routes =
+        with_event(R"([{"hand":true},{"publish":"t","value":"{answer.0}"},{"emit":"x","args":["{answer.0}"]}])");
+    Run::start(routes, list_of(routes), event("1"), host);
+    Run::resume(host.take(), host, 2000, answered("\"out\""));
+    Run::resume(host.take(), host, 3000, answered(""));
+    const std::string got = host.said();
+    cr_expect(got == R"(hand e "e"(1) for 10000 | publish t ("out") for 10000 | emit "x"("out") to self | ack ("out"))",
+              "%s", got.c_str());
+}
+
+Test(routes_run, attachments_are_published_in_the_order_of_their_placeholders) {
+    const std::vector<std::string> bytes = {"AA", "BB"};
+    Context c = event("");
+    c.attachments = bytes;
+    FakeHost host;
+    cr_expect(does(R"([{"publish":"t","value":{"x":"{event.1}"}}])",
+                   R"({"_placeholder":true,"num":0},{"_placeholder":true,"num":1})", host,
+                   c) == R"(publish t ({"x":{"_placeholder":true,"num":0}})<BB> for 10000)");
+}
+
 Test(routes_run, after_delays_the_action_and_all_behind_it) {
     FakeHost host;
     const auto routes = with_event(

@@ -1,0 +1,117 @@
+// Who else is there: each gateway says so every two seconds on a channel of our own, which Node servers do not know.
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "gateway/cluster_parts.h"
+#include "wire/admin.h"
+
+namespace sio::gateway {
+
+namespace {
+
+constexpr Millis node_timeout = 8'000;      // without a word for so long a gateway is not listed any more
+constexpr std::size_t max_nodes = 1'000;    // that are remembered
+constexpr std::size_t max_named_uids = 64;  // namespaces a node says its uids of
+
+std::string text_member(std::string_view object, std::string_view name) {
+    const auto raw = json::member(object, name);
+    return raw && json::kind_of(*raw) == json::Kind::string ? json::decode_string(*raw) : std::string();
+}
+
+std::int64_t number_member(std::string_view object, std::string_view name) {
+    const auto raw = json::member(object, name);
+    const auto number = raw ? base::parse_decimal(*raw) : std::nullopt;
+    return number ? static_cast<std::int64_t>(*number) : 0;
+}
+
+}  // namespace
+
+std::string Cluster::nodes_channel() const { return options_.session_prefix + "nodes"; }
+
+/// `asks`: whoever hears it answers at once, so that a gateway that has just come knows the others.
+void Cluster::say_hello(bool asks) {
+    if (!commands_.is_up() || !subscriber_.is_up()) return;
+    std::string uids = "{";
+    std::size_t named = 0;
+    for (const auto& [nsp, uid] : uids_) {
+        if (++named > max_named_uids) break;
+        if (uids.size() > 1) uids += ',';
+        uids += json::quote(nsp) + ':' + json::quote(uid);
+    }
+    const std::string text = wire::ObjectWriter()
+                                 .text("node", options_.node)
+                                 .text("id", node_uid_)
+                                 .text("tag", home_tag_)
+                                 .text("hop", home_hop_)
+                                 .number("pid", getpid())
+                                 .number("sockets", static_cast<std::int64_t>(hub_.socket_count()))
+                                 .number("since_ms", started_)
+                                 .boolean("asks", asks)
+                                 .raw("uids", uids + '}')
+                                 .object();
+    commands_.send({"PUBLISH", nodes_channel(), text});
+}
+
+void Cluster::hear_hello(std::string_view text) {
+    if (!json::is_valid(text) || json::kind_of(text) != json::Kind::object) return;
+    const std::string id = text_member(text, "id");
+    if (id.empty() || id == node_uid_) return;
+    if (peers_.size() >= max_nodes && !peers_.contains(id)) return;
+    Peer& peer = peers_[id];
+    const bool is_new = peer.name.empty();
+    peer.name = text_member(text, "node");
+    peer.tag = text_member(text, "tag");
+    peer.hop = text_member(text, "hop");
+    peer.pid = number_member(text, "pid");
+    peer.sockets = number_member(text, "sockets");
+    peer.since = number_member(text, "since_ms");
+    peer.heard = loop_.now();
+    peer.uids.clear();
+    for (json::Walker uid(json::member(text, "uids").value_or("{}")); uid.next();) {
+        if (json::kind_of(uid.value()) == json::Kind::string) peer.uids.push_back(json::decode_string(uid.value()));
+    }
+    if (is_new) log::info("redis", "node_came", {{"node", peer.name}, {"id", id}});
+    if (json::member(text, "asks") == "true") say_hello(false);
+}
+
+void Cluster::forget_silent_nodes() {
+    for (auto peer = peers_.begin(); peer != peers_.end();) {
+        if (live_ && loop_.now() - peer->second.heard > node_timeout) {
+            log::warn("redis", "node_gone", {{"node", peer->second.name}, {"id", peer->first}});
+            peer = peers_.erase(peer);
+        } else {
+            ++peer;
+        }
+    }
+}
+
+std::string Cluster::node_of(std::string_view uid) const {
+    for (const auto& [id, peer] : peers_) {
+        if (id == uid || std::ranges::find(peer.uids, uid) != peer.uids.end()) return peer.name;
+    }
+    return std::string(uid);  // a Node server, which has no other name
+}
+
+std::string Cluster::hop_address(const Tag& tag) const {
+    for (const auto& [id, peer] : peers_) {
+        if (peer.tag == tag.view()) return peer.hop;
+    }
+    return {};
+}
+
+std::vector<Cluster::NodeInfo> Cluster::nodes() const {
+    std::vector<NodeInfo> list;
+    list.push_back({options_.node, node_uid_, home_hop_, getpid(), static_cast<std::int64_t>(hub_.socket_count()),
+                    started_, 0, true});
+    for (const auto& [id, peer] : peers_) {
+        list.push_back({peer.name, id, peer.hop, peer.pid, peer.sockets, peer.since, loop_.now() - peer.heard, false});
+    }
+    std::ranges::sort(list, {}, &NodeInfo::name);
+    return list;
+}
+
+}  // namespace sio::gateway

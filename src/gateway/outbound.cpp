@@ -1,0 +1,265 @@
+#include "gateway/outbound.h"
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "gateway/hub.h"
+
+namespace sio::gateway {
+
+namespace {
+
+constexpr Millis complaint_pause = 30'000;
+constexpr std::string_view away = "Redis is away";
+constexpr std::string_view no_answer = "Redis does not answer; it may have the event";
+
+/// How Redis names a script.
+std::string sha1_hex(std::string_view text) {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+    unsigned size = 0;
+    if (EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha1(), nullptr) != 1) return {};
+    static constexpr std::string_view digits = "0123456789abcdef";
+    std::string hex;
+    for (unsigned i = 0; i < size; ++i) {
+        hex += digits[digest[i] >> 4U];
+        hex += digits[digest[i] & 15U];
+    }
+    return hex;
+}
+
+/// Errors that pass by themselves.
+bool is_passing(const redis::Reply& error) {
+    static constexpr std::array<std::string_view, 7> codes = {"LOADING", "READONLY",   "MASTERDOWN", "OOM",
+                                                              "MISCONF", "NOREPLICAS", "BUSY"};
+    return std::ranges::any_of(codes, [&](std::string_view code) { return error.is_error(code); });
+}
+
+std::string with_rooms(std::string data, const Socket& socket) {
+    data += ",\"rooms\":[";
+    for (const Socket::Seat& seat : socket.seats) {
+        if (data.back() != '[') data += ',';
+        json::append_string(data, seat.room->name);
+    }
+    return data += "]}";
+}
+
+}  // namespace
+
+/// KEYS: stream, sequence numbers. ARGV: retention in ms, user or nothing, fields and values. Gives the entry's id and
+/// its number. An entry that the stream refuses takes no number. Needs Redis 6.2.
+const std::string_view Outbound::script = R"lua(
+local seq = 0
+if ARGV[2] ~= '' then seq = redis.call('HINCRBY', KEYS[2], ARGV[2], 1) end
+local clock = redis.call('TIME')
+local oldest = clock[1] * 1000 + math.floor(clock[2] / 1000) - ARGV[1]
+if oldest < 0 then oldest = 0 end
+local fields = {}
+for i = 3, #ARGV do fields[#fields + 1] = ARGV[i] end
+fields[#fields + 1] = 'seq'
+fields[#fields + 1] = seq
+local id = redis.pcall('XADD', KEYS[1], 'MINID', '~', oldest, '*', unpack(fields))
+if type(id) == 'table' and id.err then
+  if ARGV[2] ~= '' then redis.call('HINCRBY', KEYS[2], ARGV[2], -1) end
+  return id
+end
+return {id, seq}
+)lua";
+
+/// An entry under way.
+struct Outbound::Call final : base::Timer {
+    std::vector<std::string> words;  // after the name of the script
+    std::uint64_t epoch = 0;
+    Done done;
+    bool is_sent_again = false;
+
+private:
+    void expire(Millis) override { finish(*this, Outcome::timed_out, {}); }
+};
+
+std::vector<std::string> outbound_fields(const OutboundEntry& entry, std::string_view node) {
+    std::vector<std::string> words;
+    const auto add = [&words](std::string_view name, std::string_view value) {
+        words.emplace_back(name);
+        words.emplace_back(value);
+    };
+    add("v", "1");
+    add("kind", entry.kind);
+    if (!entry.topic.empty()) add("topic", entry.topic);
+    if (entry.key) add("key", *entry.key);
+    add("nsp", entry.nsp);
+    add("sid", entry.sid);
+    add("user", entry.user);
+    add("time", std::to_string(entry.time));
+    add("node", node);
+    add("data", entry.data);
+    if (!entry.attachments.empty()) {
+        std::string list = "[";
+        for (const std::string& attachment : entry.attachments) {
+            list += list.size() > 1 ? ",\"" : "\"";
+            base::append_base64(list, attachment);
+            list += '"';
+        }
+        add("attachments", list + ']');
+    }
+    return words;
+}
+
+Outbound::Outbound(net::Loop& loop, OutboundOptions options, Link link)
+    : loop_(loop),
+      options_(std::move(options)),
+      link_(std::move(link)),
+      sequences_(options_.stream + ":seq"),
+      retention_(std::to_string(options_.retention)),
+      sha_(sha1_hex(script)),
+      complained_at_(loop.now() - complaint_pause) {
+    if (!options_.lifecycle) return;
+    PresenceOptions rooms;
+    rooms.node = options_.node_id;
+    rooms.prefix = options_.stream + ":rooms:";
+    rooms.grace = 0;
+    rooms.retention = options_.retention;
+    Presence::Owner& owner = *this;
+    rooms_ = std::make_unique<Presence>(loop, std::move(rooms), owner, link_.send);
+}
+
+Outbound::~Outbound() = default;
+
+void Outbound::redis_up() {
+    if (rooms_ != nullptr) rooms_->redis_up();
+}
+
+void Outbound::redis_down() {
+    if (rooms_ != nullptr) rooms_->redis_down();
+}
+
+void Outbound::leave() {
+    if (rooms_ != nullptr) rooms_->leave();
+}
+
+std::optional<std::string> Outbound::append(const OutboundEntry& entry, Millis timeout, Done done) {
+    if (waiting_ >= max_waiting) {
+        ++stats_.refused;
+        return "too many events wait for Redis already";
+    }
+    auto call = std::make_shared<Call>();
+    call->words = {"2", options_.stream, sequences_, retention_, std::string(entry.user)};
+    for (std::string& word : outbound_fields(entry, options_.node)) call->words.push_back(std::move(word));
+    call->done = std::move(done);
+    if (!send(call, loaded_in_ != link_.epoch())) {
+        ++stats_.failed;
+        return std::string(away);
+    }
+    ++waiting_;
+    if (call->done && timeout > 0) loop_.timers().arm(*call, loop_.now() + timeout);
+    return std::nullopt;
+}
+
+bool Outbound::send(const std::shared_ptr<Call>& call, bool with_text) {
+    call->epoch = link_.epoch();
+    std::vector<std::string_view> command = {with_text ? "EVAL" : "EVALSHA", with_text ? script : sha_};
+    command.insert(command.end(), call->words.begin(), call->words.end());
+    return link_.send(command, [this, alive = std::weak_ptr<char>(alive_), call](const redis::Reply* reply) {
+        if (!alive.expired()) on_reply(call, reply);
+    });
+}
+
+void Outbound::on_reply(const std::shared_ptr<Call>& call, const redis::Reply* reply) {
+    if (reply != nullptr && reply->is_error("NOSCRIPT") && !std::exchange(call->is_sent_again, true)) {
+        loaded_in_ = UINT64_MAX;
+        if (send(call, true)) return;
+        reply = nullptr;
+    }
+    --waiting_;
+    if (reply == nullptr) {
+        ++stats_.failed;
+        return finish(*call, Outcome::unavailable, no_answer);
+    }
+    if (reply->is_error()) {
+        ++stats_.failed;
+        complain(reply->text);
+        return finish(*call, is_passing(*reply) ? Outcome::unavailable : Outcome::failed,
+                      "Redis refused it: " + std::string(reply->text));
+    }
+    ++stats_.written;
+    loaded_in_ = call->epoch;
+    finish(*call, Outcome::written, {});
+}
+
+void Outbound::finish(Call& call, Outcome outcome, std::string_view reason) {
+    call.disarm();
+    if (const Done done = std::exchange(call.done, {})) done(outcome, reason);
+}
+
+void Outbound::complain(std::string_view what) {
+    if (loop_.now() - complained_at_ < complaint_pause) return;
+    complained_at_ = loop_.now();
+    log::error("events", "redis_refused", {{"stream", options_.stream}, {"reason", what}});
+}
+
+// --- what happens to sockets ----------------------------------------------------------------------------------------
+
+void Outbound::tell(const Socket& socket, std::string_view kind, std::string_view data) {
+    OutboundEntry entry;
+    entry.kind = kind;
+    entry.nsp = socket.nsp->name;
+    entry.sid = socket.id.view();
+    entry.user = socket.user;
+    entry.data = data;
+    entry.time = loop_.wall_clock();
+    static_cast<void>(append(entry));
+}
+
+void Outbound::connected(const Socket& socket) {
+    if (!options_.lifecycle) return;
+    tell(socket, "connect", with_rooms(socket.recovered ? R"({"recovered":true)" : R"({"recovered":false)", socket));
+}
+
+void Outbound::disconnected(const Socket& socket, std::string_view reason) {
+    if (!options_.lifecycle) return;
+    tell(socket, "disconnect", with_rooms(R"({"reason":)" + json::quote(reason), socket));
+}
+
+void Outbound::joined(const Socket& socket, std::string_view room) {
+    if (!options_.lifecycle) return;
+    if (socket.is_known) tell(socket, "join", R"({"room":)" + json::quote(room) + '}');
+    rooms_->socket_opened(room_key(socket, room));
+}
+
+void Outbound::left(const Socket& socket, std::string_view room) {
+    if (!options_.lifecycle) return;
+    if (!socket.leaving) tell(socket, "leave", R"({"room":)" + json::quote(room) + '}');
+    rooms_->socket_closed(room_key(socket, room));
+}
+
+// A namespace has no comma in its name.
+std::string Outbound::room_key(const Socket& socket, std::string_view room) {
+    std::string key = socket.nsp->name;
+    key += ',';
+    key += room;
+    return key;
+}
+
+std::vector<Presence::Entry> Outbound::render(std::string_view room, bool occupied) {
+    const std::size_t comma = room.find(',');
+    const std::string data = R"({"room":)" + json::quote(room.substr(comma + 1)) + '}';
+    OutboundEntry entry;
+    entry.kind = occupied ? "occupied" : "vacated";
+    entry.nsp = room.substr(0, comma);
+    entry.data = data;
+    entry.time = loop_.wall_clock();
+    std::vector<std::string> words = outbound_fields(entry, options_.node);
+    words.insert(words.end(), {"seq", "0"});
+    return {{options_.stream, std::move(words)}};
+}
+
+void Outbound::announce(std::string_view, bool, bool published) {
+    if (published) ++stats_.written;
+}
+
+}  // namespace sio::gateway
