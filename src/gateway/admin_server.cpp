@@ -367,18 +367,20 @@ void AdminServer::dispatch(Client& client, const wire::AdminRequest& request) {
     if (cmd == "sockets") return sockets(client, request);
     if (cmd == "join" || cmd == "leave" || cmd == "disconnect") return change(client, request);
     if (cmd == "answer") return answer(request, client);
+    if (cmd == "server-emit") return server_emit(client, request);
     if (cmd == "presence") {
-        presence_->answer(request.text, [this, number = client.number(), id = request.id](const Result<std::string>& members) {
-            if (members) {
-                send_to(number, id, *members + ",\"nodes\":" + nodes());
-                return;
-            }
-            const auto found = clients_.find(number);
-            if (found == clients_.end()) return;
-            std::string refused;
-            wire::append_admin_error(refused, id, to_string(members.error().code), members.error().what);
-            found->second->send(refused);
-        });
+        presence_->answer(
+            request.text, [this, number = client.number(), id = request.id](const Result<std::string>& members) {
+                if (members) {
+                    send_to(number, id, *members + ",\"nodes\":" + nodes());
+                    return;
+                }
+                const auto found = clients_.find(number);
+                if (found == clients_.end()) return;
+                std::string refused;
+                wire::append_admin_error(refused, id, to_string(members.error().code), members.error().what);
+                found->second->send(refused);
+            });
         return;
     }
     if (cmd == "health") {
@@ -537,6 +539,49 @@ void AdminServer::emit(Client& client, const wire::AdminRequest& request) {
         both->here = std::move(answers);
         finish();
     });
+}
+
+void AdminServer::server_emit(Client& client, const wire::AdminRequest& request) {
+    Selection nobody;
+    Namespace* nsp = selected(client, request, nobody);
+    if (nsp == nullptr) return;
+    const auto refuse = [&](std::string_view code, std::string_view why) {
+        std::string out;
+        wire::append_admin_error(out, request.id, code, why);
+        client.send(out);
+    };
+    const auto name = json::member(request.text, "event");
+    if (!name || json::kind_of(*name) != json::Kind::string) {
+        return refuse(wire::admin_error::malformed, "server-emit needs an event (a text)");
+    }
+    if (proto::is_reserved_event(json::decode_string(*name))) {
+        return refuse(wire::admin_error::denied, json::decode_string(*name) + " is a reserved event name");
+    }
+    const auto arguments = parse_arguments(request.text);
+    if (!arguments) return refuse(to_string(arguments.error().code), arguments.error().what);
+    if (cluster_ == nullptr || !cluster_->is_live()) {
+        return refuse(wire::admin_error::unavailable,
+                      cluster_ == nullptr ? "this gateway is alone" : cluster_->trouble());
+    }
+    std::optional<Millis> timeout;
+    if (json::member(request.text, "ack") == "true") {
+        const auto given = base::parse_decimal(json::member(request.text, "timeout_ms").value_or("5000"), 3'600'000);
+        if (!given) return refuse(wire::admin_error::malformed, "timeout_ms must be a whole number up to 3600000");
+        timeout = static_cast<Millis>(*given);
+    }
+    const Event event{*name, arguments->arguments, arguments->attachments};
+    cluster_->server_side_emit(
+        *nsp, event, timeout, [this, number = client.number(), id = request.id](const ClusterAnswer& others) {
+            std::string list = "\"answers\":[";
+            for (std::size_t i = 0; i < others.values.size(); ++i) {
+                wire::ObjectWriter item;
+                item.text("node", cluster_->node_of(others.nodes[i])).raw("args", "[" + others.values[i].json + "]");
+                append_attachments(item, others.values[i].attachments);
+                if (i > 0) list += ',';
+                list += item.object();
+            }
+            send_to(number, id, list + "],\"nodes\":" + nodes(others));
+        });
 }
 
 void AdminServer::rooms(Client& client, const wire::AdminRequest& request) {

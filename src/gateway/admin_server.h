@@ -71,6 +71,7 @@ private:
     void handle_line(Client& client, std::string_view line);
     void dispatch(Client& client, const wire::AdminRequest& request);
     void emit(Client& client, const wire::AdminRequest& request);
+    void server_emit(Client& client, const wire::AdminRequest& request);
     void rooms(Client& client, const wire::AdminRequest& request);
     void sockets(Client& client, const wire::AdminRequest& request);
     void change(Client& client, const wire::AdminRequest& request);

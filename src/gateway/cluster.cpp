@@ -21,6 +21,7 @@ namespace {
 constexpr Millis tick_interval = 1'000;
 constexpr Millis block_time = 1'000;
 constexpr Millis session_refresh = 30'000;
+constexpr std::uint64_t gap_check_ticks = 3;
 constexpr std::string_view read_count = "500";
 constexpr std::size_t max_seen = 10'000;  // nodes whose numbers are remembered
 
@@ -86,7 +87,7 @@ Cluster::Cluster(net::Loop& loop, Hub& hub, ClusterOptions options)
       session_timer_(std::make_unique<SessionTimer>(*this)) {
     for (std::string& key : cluster::streams_to_read(options_.stream, options_.stream_count)) {
         stream_index_.emplace(key, streams_.size());
-        streams_.push_back({std::move(key), std::nullopt, 0, {}});
+        streams_.push_back({std::move(key), std::nullopt, 0, true, {}});
     }
 }
 
@@ -267,23 +268,30 @@ void Cluster::check_gap(std::size_t index) {
         if (added == nullptr || length == nullptr || !stream.last) return;
         const auto all = static_cast<std::uint64_t>(added->to_integer());
         const auto trimmed = all - static_cast<std::uint64_t>(length->to_integer());
+        const bool is_at_end = Position::parse(text_field(*reply, "last-generated-id")) == stream.last;
         if (all < stream.read) {
             log::warn("redis", "stream_is_new", {{"stream", stream.key}});
-            stream.read = 0;
+            stream.read = all;
+            stream.is_counted = is_at_end;
             return;
         }
-        if (trimmed <= stream.read) return;
-        const std::uint64_t missed = trimmed - stream.read;
-        stream.read = trimmed;
+        // At the end everything that was not read is missing; before it, what was trimmed beyond what was read.
+        const std::uint64_t lost_through = is_at_end ? all : trimmed;
+        const std::uint64_t missed = stream.is_counted && lost_through > stream.read ? lost_through - stream.read : 0;
+        if (is_at_end) stream.read = all;
+        stream.is_counted = is_at_end || (stream.is_counted && missed == 0);
+        if (missed == 0) return;
         ++stats_.gaps;
         stats_.entries_missed += missed;
-        log::error("redis", "stream_gap",
-                   {{"stream", stream.key},
-                    {"after", stream.last->text()},
-                    {"entries", missed},
-                    {"remedy", "the stream is trimmed faster than this gateway reads; raise its length"}});
+        gap_at_ = loop_.now();
+        log::error(
+            "redis", "stream_gap",
+            {{"stream", stream.key},
+             {"before", stream.last->text()},
+             {"entries", missed},
+             {"remedy", "the stream is trimmed faster than this gateway reads: raise maxLen of the Node servers"}});
         for (const auto& [name, nsp] : hub_.namespaces()) {
-            if (stream_of(name) == &stream) nsp->log.lose_through(stream.last->next(), loop_.now());
+            if (stream_of(name) == &stream) nsp->log.lose_through(*stream.last, loop_.now());
         }
     });
 }
@@ -307,7 +315,8 @@ void Cluster::read_on() {
         if (catching_up_) go_live();
         const auto waiting = returns_;
         for (const auto& back : waiting) proceed(back);
-        if (ticks_ % 5 == 0 && reply->is_nil()) {
+        if (ticks_ - gap_tick_ >= gap_check_ticks) {
+            gap_tick_ = ticks_;
             for (std::size_t i = 0; i < streams_.size(); ++i) check_gap(i);
         }
         read_on();

@@ -80,6 +80,10 @@ public:
 
     /// Redis answers and everything it has is read.
     [[nodiscard]] bool is_live() const noexcept { return live_; }
+    /// How long ago the stream was found to be trimmed past this gateway, milliseconds; nothing when it never was.
+    [[nodiscard]] std::optional<Millis> gap_age() const {
+        return gap_at_ ? std::optional(loop_.now() - *gap_at_) : std::nullopt;
+    }
     /// Why it is not live, for /ready.
     [[nodiscard]] std::string trouble() const;
     [[nodiscard]] const ClusterStats& stats() const noexcept { return stats_; }
@@ -224,6 +228,7 @@ private:
         std::string key;
         std::optional<Position> last;  ///< read through here
         std::uint64_t read = 0;        ///< entries of the stream up to `last`, trimmed ones included; see check_gap()
+        bool is_counted = true;        ///< `read` is exact
         Position target;               ///< to be read before this node is live again
     };
     [[nodiscard]] Stream* stream_of(std::string_view nsp);
@@ -264,6 +269,8 @@ private:
     std::unique_ptr<base::Timer> tick_;
     std::unique_ptr<base::Timer> session_timer_;
     std::uint64_t ticks_ = 0;
+    std::uint64_t gap_tick_ = 0;  // of the last check_gap()
+    std::optional<Millis> gap_at_;
     Millis last_refresh_ = 0;
     ServerEvent server_event_;
     std::function<void(bool)> on_commands_;

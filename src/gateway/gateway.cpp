@@ -19,6 +19,7 @@ namespace sio::gateway {
 namespace {
 
 constexpr Millis drain_tick = 50;
+constexpr Millis gap_shown = 300'000;           // a gap in the stream stands in /ready for so long
 constexpr std::size_t descriptor_reserve = 64;  // for listeners, logs, the control socket
 
 HubOptions hub_options(const Config& config) {
@@ -327,6 +328,13 @@ std::string Gateway::health() {
                                       .text("detail", cluster_->is_live() ? "all read" : cluster_->trouble())
                                       .number("waiting", static_cast<std::int64_t>(cluster_->spooled()))
                                       .object();
+    }
+    if (cluster_ != nullptr && cluster_->gap_age().value_or(gap_shown) < gap_shown) {
+        checks += ",\"stream\":" + wire::ObjectWriter()
+                                       .boolean("ok", false)
+                                       .text("detail", std::to_string(cluster_->stats().entries_missed) +
+                                                           " entries were trimmed before they were read")
+                                       .object();
     }
     out.text("status", draining_    ? "draining"
                        : is_ready() ? "ok"

@@ -92,7 +92,7 @@ private:
     std::unique_ptr<Cluster> cluster_;  ///< none: this gateway is alone
     std::unique_ptr<Presence> presence_;
     std::unique_ptr<UserLimits> user_limits_;  ///< none: users are not limited
-    std::unique_ptr<Outbound> outbound_;  ///< none: nothing leaves by a stream of events
+    std::unique_ptr<Outbound> outbound_;       ///< none: nothing leaves by a stream of events
     Relay relay_;
     Hops hops_;
     const NodeDirectory* directory_ = nullptr;

@@ -98,6 +98,16 @@ std::vector<Command> make_commands() {
                      "tell whether the gateway is well (exit 1: it is not)",
                      "  sioctl health || systemctl restart sio-gateway",
                      run_health});
+    table.push_back(
+        {"server-emit",
+         {{"EVENT", Times::once, "", "the name of the event"}, {"ARG", Times::many, "", "an argument, as JSON"}},
+         {nsp_option,
+          {"--string", Times::flag, "", "take each ARG as plain text"},
+          {"--ack", Times::flag, "", "wait for what the servers answer and print it, one a line"},
+          {"--timeout", Times::once, "TIME", "how long to wait for that (default 5s)"}},
+         "emit an event to the other servers of the cluster",
+         "  sioctl server-emit reload-cache '\"prices\"' --ack",
+         run_server_emit});
     table.push_back({"nodes",
                      {},
                      {answer_timeout},

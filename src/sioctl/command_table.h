@@ -53,6 +53,7 @@ int run_disconnect(const Invocation&);
 int run_presence(const Invocation&);
 int run_health(const Invocation&);
 int run_nodes(const Invocation&);
+int run_server_emit(const Invocation&);
 int run_stat(const Invocation&);
 int run_wait(const Invocation&);
 int run_log(const Invocation&);

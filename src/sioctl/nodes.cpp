@@ -1,8 +1,9 @@
-// nodes: the gateways of the cluster.
+// nodes, server-emit: the other servers of the cluster.
 #include <chrono>
 
 #include "base/json.h"
 #include "sioctl/answer.h"
+#include "sioctl/arguments.h"
 
 namespace sio::sioctl {
 
@@ -29,6 +30,25 @@ int run_nodes(const Invocation& invocation) {
                        cell(raw_member(node.value(), "hop"))});
         }
         table.print(out);
+    }
+    return silent_nodes(*answer);
+}
+
+int run_server_emit(const Invocation& invocation) {
+    const auto nsp = invocation.nsp();
+    if (!nsp) return finish(nsp.error());
+    const auto arguments = arguments_of(invocation.all("ARG"), invocation.has("--string"));
+    if (!arguments) return finish(arguments.error());
+    const auto timeout = invocation.time("--timeout", std::chrono::seconds(5));
+    if (!timeout) return finish(timeout.error());
+    wire::ObjectWriter members;
+    members.text("nsp", nsp->value_or("/")).text("event", invocation.one("EVENT")).raw("args", *arguments);
+    if (invocation.has("--ack")) members.boolean("ack", true).number("timeout_ms", timeout->count());
+    const auto answer = ask_gateway(invocation, "server-emit", members);
+    if (!answer) return finish(answer.error());
+    if (invocation.has("--ack")) {
+        Output out;
+        for (json::Walker answers{raw_member(*answer, "answers")}; answers.next();) out.line(answers.value());
     }
     return silent_nodes(*answer);
 }

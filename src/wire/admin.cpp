@@ -15,7 +15,7 @@ namespace {
 constexpr std::string_view selection_members = "nsp, to, users, sockets, except";
 constexpr std::uint64_t max_id = (std::uint64_t{1} << 53) - 1;
 
-constexpr std::array<AdminCommand, 15> commands{{
+constexpr std::array<AdminCommand, 17> commands{{
     {"emit", "nsp, to, users, sockets, except, event, args, attachments, volatile, ack, timeout_ms",
      "Emits an event to the sockets selected.", false},
     {"rooms", "nsp, all", "Lists rooms and how many sockets are in each.", false},
@@ -24,6 +24,8 @@ constexpr std::array<AdminCommand, 15> commands{{
     {"leave", "nsp, to, users, sockets, except, rooms", "Makes the sockets selected leave rooms.", false},
     {"disconnect", "nsp, to, users, sockets, except, how", "Disconnects the sockets selected.", false},
     {"presence", "users, limit", "Tells which users are online, on all nodes.", false},
+    {"nodes", "", "Lists the gateways of the cluster.", false},
+    {"server-emit", "nsp, event, args, attachments, ack, timeout_ms", "Emits an event to the other servers.", false},
     {"health", "", "Tells whether the daemon is well, and which of its checks fails.", false},
     {"stat", "", "Gives the counters of GET /metrics.", false},
     {"listen", "nsp, events, lifecycle", "Sends each event that clients send.", true},

@@ -281,7 +281,7 @@ async function requests() {
 async function serverEvents() {
   const nodeNames = nodes.map(({ name }) => name);
   const heard = async (member, tag) => (await member.serverEvents()).filter(({ args }) => args[0] === tag);
-  for (const origin of [...nodes, streams]) {
+  for (const origin of [...members, streams]) {
     for (const [kind, args] of Object.entries(payloads)) {
       for (const nsp of ['/', '/chat']) {
         const tag = fresh();
@@ -295,7 +295,7 @@ async function serverEvents() {
       }
     }
   }
-  for (const origin of nodes) {
+  for (const origin of members) {
     for (const kind of ['text', 'binary']) {
       await checks.step(`serverSideEmit with ack, ${kind}: ${origin.name} gets an answer of each other server in time`, async () => {
         const began = Date.now();

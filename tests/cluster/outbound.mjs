@@ -358,10 +358,10 @@ await checks.step('a stopped Redis: unavailable within 2 s, the client stays con
 });
 
 await checks.step('more than 10,000 under way: the rest is refused at once, and counted', async () => {
+  await until(5000, async () => (await httpGet(`${b.url}/ready`)).status === 200, '/ready');
   const client = await connect(b, 'nils');
   const { id } = client;
-  const pauses = reader.call('CLIENT', 'PAUSE', '900', 'WRITE');
-  await pauses;
+  await reader.call('CLIENT', 'PAUSE', '900', 'WRITE');
   const answers = await within(20000, Promise.all(Array.from({ length: 10050 }, (_, n) => client.emitWithAck('order', n))), 'answers');
   const refused = answers.filter((answer) => answer.error === 'unavailable');
   same(answers.length - refused.length, answers.filter((answer) => answer.ok).length, 'the rest is acknowledged');

@@ -517,7 +517,7 @@ async function completing() {
     same(await offers(['sioctl', 'emit', 'x', '--vol']), ['--volatile']);
   });
   await checks.step('bash offers each option that --help names', async () => {
-    for (const command of ['emit', 'rooms', 'sockets', 'presence', 'nodes', 'join', 'leave', 'disconnect', 'health', 'stat', 'listen', 'handle',
+    for (const command of ['emit', 'rooms', 'sockets', 'presence', 'nodes', 'server-emit', 'join', 'leave', 'disconnect', 'health', 'stat', 'listen', 'handle',
       'connect', 'routes check', 'routes explain', 'routes reload', 'routes show', 'wait', 'log', 'completion']) {
       const help = (await exits(0, [...command.split(' '), '--help'])).out;
       const named = [...help.matchAll(/^ {2}(?:-\w,)?(--[a-z-]+)/gm)].map((match) => match[1]);

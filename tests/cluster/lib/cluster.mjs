@@ -121,6 +121,13 @@ export class GatewayMember {
     return value;
   }
 
+  serverSideEmit(nsp, event, args) { return this.admin.request('server-emit', { nsp, event, args }); }
+
+  async serverSideEmitWithAck(nsp, event, args) {
+    const { answers } = await this.admin.request('server-emit', { nsp, event, args, ack: true, timeout_ms: 3000 });
+    return answers.map((answer) => answer.args[0]);
+  }
+
   async fetchSockets(target) {
     const { sockets } = await this.admin.request('sockets', this.selection(target));
     return sockets.map(({ sid, rooms }) => ({ id: sid, rooms }));
