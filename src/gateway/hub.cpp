@@ -357,8 +357,10 @@ void Hub::taken(Namespace& nsp, std::string_view pid) {
     const Id secret = Id::from(pid.substr(0, id_length));
     if (const auto live = nsp.by_secret.find(secret); live != nsp.by_secret.end()) {
         if (Socket* socket = socket_in(live->second, nsp)) {
+            socket->is_taken = true;
+            const Slot slot = live->second;
             remove_socket(*socket, "transport close", false);
-            engine_->close(live->second, CloseReason::transport_close, Ending::cut);
+            engine_->close(slot, CloseReason::transport_close, Ending::cut);
         }
     }
     nsp.log.take(secret, engine_->loop().now());
@@ -885,7 +887,7 @@ void Hub::remove_socket(Socket& socket, std::string_view reason, bool recoverabl
     if (!socket.pid.empty()) {
         --nsp.wants_offset;
         nsp.by_secret.erase(socket.secret);
-        if (backbone_ != nullptr) backbone_->release(socket, recoverable);
+        if (backbone_ != nullptr && !socket.is_taken) backbone_->release(socket, recoverable);
         if (recoverable) {
             SavedSocket saved;
             saved.sid = socket.id;

@@ -1,0 +1,74 @@
+// A client that comes back to another gateway before its old one has missed it.
+
+import { Checks, same, startGateway, truth, until } from '../integration/lib/harness.mjs';
+import { Tcp } from '../integration/lib/raw.mjs';
+import { AdminClient } from './lib/admin.mjs';
+import { clusterOptions } from './lib/cluster.mjs';
+import { RedisServer } from './lib/redis.mjs';
+
+const checks = new Checks('takeover');
+const redis = await RedisServer.start({});
+const client = redis.client();
+const start = (name) => startGateway({ options: { ...clusterOptions(redis.url, name), '--recovery': 'on' } });
+const servers = [await start('one'), await start('two'), await start('three')];
+const [one, two, three] = servers;
+for (const server of servers) {
+  await until(3000, async () => (await fetch(`${server.url}/ready`)).status === 200, 'the gateway to be ready');
+}
+const admin = await AdminClient.connect(one.control);
+const sockets = async () => (await admin.request('sockets', {})).sockets.map(({ sid, node }) => `${sid} ${node}`);
+const openAs = async (server, auth) => {
+  // What was missed comes before the answer to the CONNECT.
+  const tcp = await Tcp.open(server.port);
+  await tcp.upgrade('/socket.io/?EIO=4&transport=websocket');
+  await tcp.packet();
+  tcp.text(`40${JSON.stringify(auth)}`);
+  const events = [];
+  for (;;) {
+    const packet = await tcp.packet(3000);
+    if (packet.startsWith('40')) return { tcp, events, ...JSON.parse(packet.slice(2)) };
+    events.push(JSON.parse(packet.slice(2)));
+  }
+};
+
+await checks.step('it is the same socket there, gets what it missed, and is gone here', async () => {
+  const first = await openAs(one, {});
+  await admin.request('emit', { event: 'seen', args: [1] });
+  const offset = JSON.parse((await first.tcp.packet(2000)).slice(2)).at(-1);
+  await admin.request('emit', { event: 'missed', args: [2] });
+  const second = await openAs(two, { pid: first.pid, offset });
+  same([second.sid, second.pid], [first.sid, first.pid], 'ids');
+  same(second.events.map(([name, value]) => [name, value]), [['missed', 2]], 'missed events');
+  await until(2000, async () => (await sockets()).join() === `${first.sid} two`, 'the old socket to go');
+  same(await client.exists(`sio:session:${first.pid}`), 1, 'its session in Redis');
+
+  // And again, from the gateway that took it, which now dies.
+  two.child.kill('SIGKILL');
+  await two.exited;
+  const third = await openAs(three, { pid: second.pid, offset: second.events.at(-1).at(-1) });
+  same([third.sid, third.events], [first.sid, []], 'at the third');
+  third.tcp.destroy();
+  first.tcp.destroy();
+});
+
+await checks.step('a session is given back once', async () => {
+  const first = await openAs(one, {});
+  await admin.request('emit', { event: 'seen', args: [1] });
+  const offset = JSON.parse((await first.tcp.packet(2000)).slice(2)).at(-1);
+  first.tcp.destroy();
+  const [a, b] = await Promise.all([openAs(one, { pid: first.pid, offset }), openAs(three, { pid: first.pid, offset })]);
+  truth([a, b].filter(({ sid }) => sid === first.sid).length <= 1 || (await sockets()).filter((text) => text.startsWith(first.sid)).length === 1,
+    'two sockets of one id');
+  a.tcp.destroy();
+  b.tcp.destroy();
+});
+
+await checks.step('a pid nobody knows is a new session', async () => {
+  const fresh = await openAs(one, { pid: `${'x'.repeat(20)}.1-1`, offset: '1-1' });
+  truth(fresh.pid !== `${'x'.repeat(20)}.1-1`, 'the pid is taken over');
+  fresh.tcp.destroy();
+});
+
+admin.close();
+client.disconnect();
+await checks.end([one, three]);
