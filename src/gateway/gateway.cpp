@@ -498,6 +498,8 @@ std::string Gateway::prometheus() {
     counter("sio_events_total", "Client events received.", hub.events_in);
     counter("sio_events_limited_total", "Client events over the rate limit.", hub.events_limited);
     counter("sio_protocol_errors_total", "Connections closed for a protocol violation.", hub.protocol_errors);
+    counter("sio_waiting_overflows_total", "Connections closed for what they sent before a CONNECT was answered.",
+            hub.waiting_too_long);
     counter("sio_broadcasts_total", "Events emitted to rooms.", hub.broadcasts);
     counter("sio_deliveries_total", "Events queued for sockets.", hub.deliveries);
     counter("sio_volatile_dropped_total", "Volatile events dropped.", hub.volatile_dropped);

@@ -610,15 +610,17 @@ void Hub::on_packet(Slot slot, const Result<std::optional<proto::SioPacket>>& de
         if (joined->nsp->name == packet.nsp) socket = joined.get();
     }
     if (socket == nullptr) {
-        for (const auto& knock : clients_[slot]->knocks) {
-            if (knock->nsp != packet.nsp) continue;
+        auto& knocks = clients_[slot]->knocks;
+        const auto found = std::ranges::find_if(knocks, [&](const auto& one) { return one->nsp == packet.nsp; });
+        if (found != knocks.end()) {
             if (packet.type == SioType::disconnect) {
                 clients_[slot]->leave(packet.nsp);
-                std::erase(clients_[slot]->knocks, knock);
+                knocks.erase(found);
                 return;
             }
-            knock->keep(packet);
-            if (knock->packets.size() > max_waiting_packets || knock->bytes > options_.max_payload) {
+            Knock& knock = **found;
+            knock.keep(packet);
+            if (knock.packets.size() > max_waiting_packets || knock.bytes > options_.max_payload) {
                 ++stats_.waiting_too_long;
                 protocol_error(slot, "too many events before the CONNECT was answered");
             }
