@@ -86,6 +86,7 @@ fuzz:  ## libFuzzer on each parser for FUZZ_SECONDS=60; ARGS='TARGET…' for som
 .PHONY: bench
 bench: build  ## our gateway, Node's server and a bare epoll loop in turns; ARGS=--json, ARGS=--quick
 	@tests/bench/run $(ARGS)
+	@tests/bench/cluster $(filter --quick --json --rounds=%,$(ARGS))
 
 ##@ Care
 .PHONY: lint

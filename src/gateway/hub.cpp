@@ -729,8 +729,12 @@ std::optional<Comeback> Hub::comeback(Namespace& nsp, std::string_view auth) {
 
 /// What can be told without asking anybody.
 std::optional<Restored> Hub::recover(Namespace& nsp, Comeback& comeback) {
-    if (!comeback.saved || !comeback.offset || !nsp.log.covers(*comeback.offset, engine_->loop().now()))
-        return std::nullopt;
+    if (!comeback.saved || !comeback.offset) return std::nullopt;
+    const Position from = *comeback.offset;
+    // A place that never was tells nothing of what its client has. One that is older than the log may have been, alone.
+    const bool is_place =
+        nsp.log.has(from) || from == comeback.saved->connected_at || (backbone_ == nullptr && from.ms == epoch_);
+    if (!is_place || !nsp.log.covers(from, engine_->loop().now())) return std::nullopt;
     return Restored{std::move(*comeback.saved), {}, *comeback.offset};
 }
 

@@ -1,6 +1,6 @@
 // A client that comes back to another gateway before its old one has missed it.
 
-import { Checks, same, startGateway, truth, until } from '../integration/lib/harness.mjs';
+import { Checks, same, sleep, startGateway, truth, until } from '../integration/lib/harness.mjs';
 import { Tcp } from '../integration/lib/raw.mjs';
 import { AdminClient } from './lib/admin.mjs';
 import { clusterOptions } from './lib/cluster.mjs';
@@ -44,6 +44,7 @@ await checks.step('it is the same socket there, gets what it missed, and is gone
   same([second.sid, second.pid], [first.sid, first.pid], 'ids');
   same(second.events.map(([name, value]) => [name, value]), [['missed', 2]], 'missed events');
   await until(2000, async () => (await sockets()).join() === `${first.sid} two`, 'the old socket to go');
+  await sleep(300);   // for both gateways to have written what they mean to write
   same(await client.exists(`sio:session:${first.pid}`), 1, 'its session in Redis');
 
   // And again, from the gateway that took it, which now dies.
@@ -64,6 +65,18 @@ await checks.step('a session is given back once', async () => {
   await until(2000, async () => (await sockets()).filter((text) => text.startsWith(first.sid)).length <= 1, 'one socket of that id to go');
   a.tcp.destroy();
   b.tcp.destroy();
+});
+
+await checks.step('an offset that never was is a new session, at the same gateway and at another', async () => {
+  for (const server of [one, three]) {
+    const first = await openAs(one, {});
+    await admin.request('emit', { event: 'seen', args: [1] });
+    await first.tcp.packet(2000);
+    first.tcp.destroy();
+    const back = await openAs(server, { pid: first.pid, offset: '1-1' });
+    truth(back.sid !== first.sid && back.pid !== first.pid, 'it is recovered');
+    back.tcp.destroy();
+  }
 });
 
 await checks.step('a pid nobody knows is a new session', async () => {
