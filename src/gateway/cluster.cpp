@@ -213,6 +213,7 @@ void Cluster::on_tick() {
     if (live_ && loop_.now() - last_refresh_ >= session_refresh) refresh_sessions();
     on_session_timer();
     if (ticks_ % 2 == 0) say_hello(false);
+    if (live_ && ticks_ % 2 == 1) look_for_classic_servers();
     forget_silent_nodes();
     finished_.clear();
 }

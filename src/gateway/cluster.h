@@ -51,6 +51,7 @@ struct ClusterStats {
     std::uint64_t requests_out = 0;
     std::uint64_t requests_in = 0;
     std::uint64_t requests_timed_out = 0;
+    std::uint64_t requests_withheld = 0;  ///< because servers of the classic adapter would fail on them
     std::uint64_t sessions_restored = 0;
     std::uint64_t sessions_lost = 0;  ///< asked for, and not there any more
 };
@@ -199,6 +200,7 @@ private:
     void say_hello(bool asks);
     void hear_hello(std::string_view text);
     void forget_silent_nodes();
+    void look_for_classic_servers();
 
     // requests
     void on_request(const cluster::Message& message);
@@ -271,6 +273,7 @@ private:
     std::uint64_t ticks_ = 0;
     std::uint64_t gap_tick_ = 0;  // of the last check_gap()
     std::optional<Millis> gap_at_;
+    bool classic_servers_ = false;  // share our channels
     Millis last_refresh_ = 0;
     ServerEvent server_event_;
     std::function<void(bool)> on_commands_;

@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "cluster/names.h"
 #include "gateway/cluster_parts.h"
 #include "wire/admin.h"
 
@@ -87,6 +88,24 @@ void Cluster::forget_silent_nodes() {
             ++peer;
         }
     }
+}
+
+// Servers of the classic adapter with our prefix end on a request of this cluster: it is not sent while they are there.
+void Cluster::look_for_classic_servers() {
+    commands_.send({"PUBSUB", "NUMSUB", cluster::classic_request_channel(options_.channel_prefix, "/")},
+                   [this](const redis::Reply* reply) {
+                       if (reply == nullptr || reply->items.size() != 2) return;
+                       const bool are_there = reply->items[1].to_integer() > 0;
+                       if (are_there && !classic_servers_) {
+                           log::error(
+                               "redis", "classic_servers",
+                               {{"prefix", options_.channel_prefix},
+                                {"remedy",
+                                 "servers of the classic adapter use this prefix and would fail on requests of this "
+                                 "cluster, which are withheld: give them another key"}});
+                       }
+                       classic_servers_ = are_there;
+                   });
 }
 
 std::string Cluster::node_of(std::string_view uid) const {

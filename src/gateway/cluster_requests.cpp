@@ -158,8 +158,11 @@ std::string Cluster::begin_request(Namespace& nsp, Type type, Millis timeout, st
     request->type = type;
     request->done = std::move(done);
     ++stats_.requests_out;
+    if (classic_servers_) ++stats_.requests_withheld;
     // Away: nobody answers, and what is expected is not known.
-    loop_.timers().arm(*request, loop_.now() + (live_ && requests_.size() < max_requests ? timeout : 0));
+    const bool may_ask = live_ && !classic_servers_ && requests_.size() < max_requests;
+    if (!may_ask) request->answer.expected = 1;
+    loop_.timers().arm(*request, loop_.now() + (may_ask ? timeout : 0));
     requests_.emplace(id, std::move(request));
     static_cast<void>(nsp);
     return id;
@@ -207,6 +210,7 @@ void Cluster::finish_request(const std::string& id) {
 void Cluster::fetch_sockets(Namespace& nsp, const Selection& selection, Millis timeout,
                             std::function<void(ClusterAnswer)> done) {
     const std::string id = begin_request(nsp, Type::fetch_sockets, timeout, std::move(done));
+    if (classic_servers_) return;
     count_nodes(nsp, id,
                 [this, id, uid = nsp.uid, name = nsp.name, rooms = selection_rooms(selection),
                  except = selection_except(selection)] {
@@ -222,6 +226,7 @@ void Cluster::fetch_sockets(Namespace& nsp, const Selection& selection, Millis t
 void Cluster::ask(Namespace& nsp, const Selection& selection, const Event& event, Millis timeout,
                   std::function<void(ClusterAnswer)> done) {
     const std::string id = begin_request(nsp, Type::broadcast, timeout, std::move(done));
+    if (classic_servers_) return;
     const auto rooms = selection_rooms(selection);
     const auto except = selection_except(selection);
     Outgoing out;
@@ -241,6 +246,7 @@ void Cluster::server_side_emit(Namespace& nsp, const Event& event, std::optional
                                std::function<void(ClusterAnswer)> done) {
     const std::string id =
         begin_request(nsp, Type::server_side_emit, timeout.value_or(options_.request_timeout), std::move(done));
+    if (classic_servers_) return;
     const auto send = [this, id, wants = timeout.has_value(), uid = nsp.uid, name = nsp.name,
                        event_name = std::string(event.name), arguments = std::string(event.arguments),
                        attachments = std::vector<std::string>(event.attachments.begin(), event.attachments.end())] {

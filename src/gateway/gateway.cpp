@@ -459,6 +459,9 @@ std::string Gateway::prometheus() {
         counter("sio_cluster_requests_in_total", "Questions of other nodes.", cluster.requests_in);
         counter("sio_cluster_requests_timed_out_total", "Questions that not all nodes answered.",
                 cluster.requests_timed_out);
+        counter("sio_cluster_requests_withheld_total",
+                "Questions not asked because servers of the classic adapter would fail on them.",
+                cluster.requests_withheld);
         counter("sio_sessions_restored_total", "Clients that came back from another node.", cluster.sessions_restored);
         counter("sio_sessions_lost_total", "Clients that came back and were not known any more.",
                 cluster.sessions_lost);

@@ -61,4 +61,20 @@ await checks.step('68: a node that does not answer is named, within a deadline, 
   tcp.destroy();
 });
 
+await checks.step('no request is sent while servers of the classic adapter share the channels', async () => {
+  const classic = redis.client();
+  await classic.subscribe('socket.io-request#/#');
+  const heard = redis.client();
+  const requests = [];
+  heard.on('message', (channel) => requests.push(channel));
+  await heard.subscribe('socket.io#/#');
+  await until(5000, async () => /classic_servers/.test(one.log()), 'the gateway to see them');
+  requests.length = 0;
+  same((await sioctl(one, ['sockets'])).code, 68, 'exit code');
+  same(requests, [], 'requests');
+  classic.disconnect();
+  heard.disconnect();
+  await until(5000, async () => (await sioctl(one, ['sockets'])).code === 0, 'requests to be sent again');
+});
+
 await checks.end(servers);
