@@ -62,10 +62,10 @@ struct Socket {
     Millis window_start = 0;  ///< of the rate limit
     std::uint32_t window_events = 0;
     bool recovered = false;
-    bool is_known = false;             ///< on_connect() has told of it
-    bool leaving = false;              ///< being removed: no verb disconnects it again
+    bool is_known = false;    ///< on_connect() has told of it
+    bool leaving = false;     ///< being removed: no verb disconnects it again
     bool is_taken = false;    ///< its client has come back elsewhere: what the cluster keeps of it is the other's
-    bool kept_dirty = false;           ///< what the cluster keeps of it is out of date: the backbone's to use
+    bool kept_dirty = false;  ///< what the cluster keeps of it is out of date: the backbone's to use
     std::vector<std::uint64_t> asked;  ///< ids of acknowledgements it owes
 };
 

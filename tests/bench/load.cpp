@@ -798,12 +798,11 @@ private:
         constexpr std::array names{"ack", "message", "ping"};
         for (std::size_t kind = 0; kind < probes_.size(); ++kind) {
             const Histogram& waits = probes_[kind].waits;
-            json +=
-                format(R"(,"%s_probes":%llu,"%s_wait_p50_ms":%.3f,"%s_wait_p99_ms":%.3f,)"
-                       R"("%s_wait_max_ms":%.3f,"%s_net_wait_max_ms":%.3f)",
-                       names[kind], static_cast<unsigned long long>(waits.count()), names[kind], waits.quantile_ms(0.5),
-                       names[kind], waits.quantile_ms(0.99), names[kind], waits.largest_ms(), names[kind],
-                       static_cast<double>(probes_[kind].longest_net) / 1e6);
+            json += format(R"(,"%s_probes":%llu,"%s_wait_p50_ms":%.3f,"%s_wait_p99_ms":%.3f,)"
+                           R"("%s_wait_max_ms":%.3f,"%s_net_wait_max_ms":%.3f)",
+                           names[kind], static_cast<unsigned long long>(waits.count()), names[kind],
+                           waits.quantile_ms(0.5), names[kind], waits.quantile_ms(0.99), names[kind],
+                           waits.largest_ms(), names[kind], static_cast<double>(probes_[kind].longest_net) / 1e6);
         }
         return json + format(R"(,"probe_delay_ms":%.3f)", static_cast<double>(probe_delay_) / 1e6);
     }

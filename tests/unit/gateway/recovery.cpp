@@ -78,7 +78,8 @@ Test(recovery, a_client_that_was_here_within_the_window_has_all_that_is_older_th
     cr_assert(log.covers(at(0), 0));
     cr_assert(!log.covers(at(1), 0), "ahead of us");
     for (int i = 0; i < 4; ++i) record(log, i * 100'000);
-    // At 300 s the log reaches back to 90 s: the packet of 0 s is gone, and nobody who may come back can have missed it.
+    // At 300 s the log reaches back to 90 s: the packet of 0 s is gone, and nobody who may come back can have missed
+    // it.
     cr_assert(replayed(log, 0) == (Positions{2, 3, 4}));
     for (std::uint64_t i = 0; i <= 4; ++i) cr_assert(log.covers(at(i), 300'000), "position %d", static_cast<int>(i));
     cr_assert(!log.covers(at(5), 300'000));
