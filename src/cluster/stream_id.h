@@ -19,7 +19,7 @@ struct StreamId {
     std::uint64_t ms = 0;   ///< Unix time by the clock of the Redis server, milliseconds
     std::uint64_t seq = 0;  ///< counts the entries of one millisecond
 
-    friend auto operator<=>(const StreamId&, const StreamId&) = default;
+    friend auto operator<=>(const StreamId&, const StreamId&) = default;  // NOLINT(modernize-use-nullptr): its own 0
 
     /// The longest text: two numbers of twenty digits and the dash.
     static constexpr std::size_t max_text = 41;

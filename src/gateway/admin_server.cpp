@@ -791,7 +791,7 @@ void AdminServer::on_lifecycle(const Socket& socket, std::string_view event, std
 }
 
 void AdminServer::on_server_event(const std::string& nsp, std::string_view event, std::string_view arguments,
-                                  std::function<void(std::string)> answer) {
+                                  const std::function<void(std::string)>& answer) {
     const std::string name = decoded(event);
     wire::ObjectWriter item;
     item.number("time_ms", loop_.wall_clock()).text("nsp", nsp).raw("sid", "null").boolean("server", true);

@@ -40,7 +40,7 @@ public:
     /// An event that another server has emitted to servers: goes to those who listen, and to a handler of its name.
     /// `answer`, when there is one, is called once with one JSON value.
     void on_server_event(const std::string& nsp, std::string_view event, std::string_view arguments,
-                         std::function<void(std::string)> answer);
+                         const std::function<void(std::string)>& answer);
 
     /// Listens at `path`. Errors: `io`.
     Result<void> listen(const std::string& path);

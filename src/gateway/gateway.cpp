@@ -97,8 +97,8 @@ Gateway::Gateway(net::Loop& loop, const Config& config, Cors cors)
         options.spool_bytes = config.redis_spool_bytes;
         cluster_ = std::make_unique<Cluster>(loop, hub_, std::move(options));
         cluster_->on_server_event([this](const std::string& nsp, std::string_view event, std::string_view arguments,
-                                         std::function<void(std::string)> answer) {
-            admin_.on_server_event(nsp, event, arguments, std::move(answer));
+                                         const std::function<void(std::string)>& answer) {
+            admin_.on_server_event(nsp, event, arguments, answer);
         });
         hub_.set_backbone(*cluster_);
         set_directory(*cluster_);
