@@ -464,25 +464,44 @@ Namespace* AdminServer::selected(Client& client, const wire::AdminRequest& reque
     return nsp;
 }
 
+void AdminServer::refuse_with(Client& client, std::uint64_t id, std::string_view code, std::string_view why) {
+    std::string out;
+    wire::append_admin_error(out, id, code, why);
+    client.send(out);
+}
+
+std::optional<std::string_view> AdminServer::event_of(Client& client, const wire::AdminRequest& request,
+                                                      HandAnswer& arguments) {
+    const auto name = json::member(request.text, "event");
+    if (!name || json::kind_of(*name) != json::Kind::string) {
+        refuse_with(client, request.id, wire::admin_error::malformed, request.cmd + " needs an event (a text)");
+        return std::nullopt;
+    }
+    if (proto::is_reserved_event(json::decode_string(*name))) {
+        refuse_with(client, request.id, wire::admin_error::denied,
+                    json::decode_string(*name) + " is a reserved event name");
+        return std::nullopt;
+    }
+    auto given = parse_arguments(request.text);
+    if (!given) {
+        refuse_with(client, request.id, to_string(given.error().code), given.error().what);
+        return std::nullopt;
+    }
+    arguments = std::move(*given);
+    return name;
+}
+
 void AdminServer::emit(Client& client, const wire::AdminRequest& request) {
     Selection selection;
     Namespace* nsp = selected(client, request, selection);
     if (nsp == nullptr) return;
-    std::string out;
     const auto refuse = [&](std::string_view code, std::string_view why) {
-        wire::append_admin_error(out, request.id, code, why);
-        client.send(out);
+        refuse_with(client, request.id, code, why);
     };
-    const auto name = json::member(request.text, "event");
-    if (!name || json::kind_of(*name) != json::Kind::string) {
-        return refuse(wire::admin_error::malformed, "emit needs an event (a text)");
-    }
-    if (proto::is_reserved_event(json::decode_string(*name))) {
-        return refuse(wire::admin_error::denied, json::decode_string(*name) + " is a reserved event name");
-    }
-    const auto arguments = parse_arguments(request.text);
-    if (!arguments) return refuse(to_string(arguments.error().code), arguments.error().what);
-    const Event event{*name, arguments->arguments, arguments->attachments};
+    HandAnswer arguments;
+    const auto name = event_of(client, request, arguments);
+    if (!name) return;
+    const Event event{*name, arguments.arguments, arguments.attachments};
     if (json::member(request.text, "ack") != "true") {
         const bool is_volatile = json::member(request.text, "volatile") == "true";
         const std::size_t here = hub_.count(*nsp, selection);
@@ -546,19 +565,11 @@ void AdminServer::server_emit(Client& client, const wire::AdminRequest& request)
     Namespace* nsp = selected(client, request, nobody);
     if (nsp == nullptr) return;
     const auto refuse = [&](std::string_view code, std::string_view why) {
-        std::string out;
-        wire::append_admin_error(out, request.id, code, why);
-        client.send(out);
+        refuse_with(client, request.id, code, why);
     };
-    const auto name = json::member(request.text, "event");
-    if (!name || json::kind_of(*name) != json::Kind::string) {
-        return refuse(wire::admin_error::malformed, "server-emit needs an event (a text)");
-    }
-    if (proto::is_reserved_event(json::decode_string(*name))) {
-        return refuse(wire::admin_error::denied, json::decode_string(*name) + " is a reserved event name");
-    }
-    const auto arguments = parse_arguments(request.text);
-    if (!arguments) return refuse(to_string(arguments.error().code), arguments.error().what);
+    HandAnswer arguments;
+    const auto name = event_of(client, request, arguments);
+    if (!name) return;
     if (cluster_ == nullptr || !cluster_->is_live()) {
         return refuse(wire::admin_error::unavailable,
                       cluster_ == nullptr ? "this gateway is alone" : cluster_->trouble());
@@ -569,7 +580,7 @@ void AdminServer::server_emit(Client& client, const wire::AdminRequest& request)
         if (!given) return refuse(wire::admin_error::malformed, "timeout_ms must be a whole number up to 3600000");
         timeout = static_cast<Millis>(*given);
     }
-    const Event event{*name, arguments->arguments, arguments->attachments};
+    const Event event{*name, arguments.arguments, arguments.attachments};
     cluster_->server_side_emit(
         *nsp, event, timeout, [this, number = client.number(), id = request.id](const ClusterAnswer& others) {
             std::string list = "\"answers\":[";

@@ -72,6 +72,9 @@ private:
     void dispatch(Client& client, const wire::AdminRequest& request);
     void emit(Client& client, const wire::AdminRequest& request);
     void server_emit(Client& client, const wire::AdminRequest& request);
+    void refuse_with(Client& client, std::uint64_t id, std::string_view code, std::string_view why);
+    /// The name and the arguments of the event a request is to emit; nothing when it was refused.
+    std::optional<std::string_view> event_of(Client& client, const wire::AdminRequest& request, HandAnswer& arguments);
     void rooms(Client& client, const wire::AdminRequest& request);
     void sockets(Client& client, const wire::AdminRequest& request);
     void change(Client& client, const wire::AdminRequest& request);

@@ -32,19 +32,6 @@ redis::ConnectionOptions named(const std::string& node, std::string_view what) {
     return options;
 }
 
-/// The value of a field in the flat list of a stream entry or of XINFO; null when it is not there.
-const Reply* field(const Reply& list, std::string_view name) {
-    for (std::size_t i = 0; i + 1 < list.items.size(); i += 2) {
-        if (list.items[i].text == name) return &list.items[i + 1];
-    }
-    return nullptr;
-}
-
-std::string_view text_field(const Reply& list, std::string_view name) {
-    const Reply* found = field(list, name);
-    return found == nullptr ? std::string_view() : found->text;
-}
-
 }  // namespace
 
 std::string random_hex() {
@@ -99,14 +86,6 @@ void Cluster::start() {
     reader_.start();
     subscriber_.start();
     loop_.timers().arm(*tick_, loop_.now() + tick_interval);
-}
-
-void Cluster::stop() {
-    tick_->disarm();
-    session_timer_->disarm();
-    commands_.stop();
-    reader_.stop();
-    subscriber_.stop();
 }
 
 std::string Cluster::trouble() const {
@@ -350,8 +329,13 @@ void Cluster::take_entry(Position id, const Reply& fields) {
     if (!number.empty()) {
         const auto n = base::parse_decimal(number);
         if (!n) return;
-        if (seen_.size() > max_seen) seen_.clear();
-        std::uint64_t& last = seen_[std::string(text_field(fields, "node"))];
+        const std::string_view node = text_field(fields, "node");
+        auto known = seen_.find(node);
+        if (known == seen_.end()) {
+            if (seen_.size() > max_seen) seen_.clear();
+            known = seen_.emplace(node, 0).first;
+        }
+        std::uint64_t& last = known->second;
         if (*n <= last) {
             ++stats_.entries_repeated;
             return;

@@ -76,8 +76,6 @@ public:
     ~Cluster() override;
 
     void start();
-    /// Says goodbye: the connections are closed, what waits in them is lost.
-    void stop();
 
     /// Redis answers and everything it has is read.
     [[nodiscard]] bool is_live() const noexcept { return live_; }
@@ -89,7 +87,6 @@ public:
     [[nodiscard]] std::string trouble() const;
     [[nodiscard]] const ClusterStats& stats() const noexcept { return stats_; }
     [[nodiscard]] std::size_t spooled() const noexcept { return own_.size(); }
-    [[nodiscard]] const ClusterOptions& options() const noexcept { return options_; }
     /// What sessions of this gateway are called and where other hosts reach it; before start().
     void set_home(std::string_view tag, const std::string& hop) {
         home_tag_ = tag;
@@ -205,8 +202,7 @@ private:
     // requests
     void on_request(const cluster::Message& message);
     void on_response(const cluster::Message& message);
-    std::string begin_request(Namespace& nsp, cluster::Type type, Millis timeout,
-                              std::function<void(ClusterAnswer)> done);
+    std::string begin_request(cluster::Type type, Millis timeout, std::function<void(ClusterAnswer)> done);
     void count_nodes(Namespace& nsp, const std::string& request_id, std::function<void()> then);
     void check_request(const std::string& id);
     void finish_request(const std::string& id);
@@ -250,9 +246,9 @@ private:
     bool catching_up_ = false;
     std::uint64_t last_client_id_ = 0;  // of commands_
 
-    std::string node_uid_;                                 // of this process; its entries are numbered under it
-    StringMap<std::string> uids_;                          // of this node, by namespace
-    std::unordered_map<std::string, std::uint64_t> seen_;  // the last number of each node that numbers its entries
+    std::string node_uid_;           // of this process; its entries are numbered under it
+    StringMap<std::string> uids_;    // of this node, by namespace
+    StringMap<std::uint64_t> seen_;  // the last number of each node that numbers its entries
     std::deque<Own> own_;
     std::size_t own_bytes_ = 0;
     std::uint64_t next_number_ = 1;

@@ -13,6 +13,24 @@ namespace sio::gateway {
 /// 16 lower-case hexadecimal digits, as Node names requests and members.
 std::string random_hex();
 
+/// The value of a field in the flat list of a stream entry or of XINFO; null when it is not there.
+inline const redis::Reply* field(const redis::Reply& list, std::string_view name) {
+    for (std::size_t i = 0; i + 1 < list.items.size(); i += 2) {
+        if (list.items[i].text == name) return &list.items[i + 1];
+    }
+    return nullptr;
+}
+
+inline std::string_view text_field(const redis::Reply& list, std::string_view name) {
+    const redis::Reply* found = field(list, name);
+    return found == nullptr ? std::string_view() : found->text;
+}
+
+inline std::uint64_t number_field(const redis::Reply& list, std::string_view name) {
+    const redis::Reply* found = field(list, name);
+    return found == nullptr ? 0 : static_cast<std::uint64_t>(found->to_integer());
+}
+
 /// A question to the other nodes.
 struct Cluster::Request final : base::Timer {
     Request(Cluster& c, std::string i) : cluster(c), id(std::move(i)) {}

@@ -152,7 +152,7 @@ void Cluster::on_request(const cluster::Message& message) {
 
 // --- ours -----------------------------------------------------------------------------------------------------------
 
-std::string Cluster::begin_request(Namespace& nsp, Type type, Millis timeout, std::function<void(ClusterAnswer)> done) {
+std::string Cluster::begin_request(Type type, Millis timeout, std::function<void(ClusterAnswer)> done) {
     std::string id = random_hex();
     auto request = std::make_unique<Request>(*this, id);
     request->type = type;
@@ -164,7 +164,6 @@ std::string Cluster::begin_request(Namespace& nsp, Type type, Millis timeout, st
     if (!may_ask) request->answer.expected = 1;
     loop_.timers().arm(*request, loop_.now() + (may_ask ? timeout : 0));
     requests_.emplace(id, std::move(request));
-    static_cast<void>(nsp);
     return id;
 }
 
@@ -209,7 +208,7 @@ void Cluster::finish_request(const std::string& id) {
 
 void Cluster::fetch_sockets(Namespace& nsp, const Selection& selection, Millis timeout,
                             std::function<void(ClusterAnswer)> done) {
-    const std::string id = begin_request(nsp, Type::fetch_sockets, timeout, std::move(done));
+    const std::string id = begin_request(Type::fetch_sockets, timeout, std::move(done));
     if (classic_servers_) return;
     count_nodes(nsp, id,
                 [this, id, uid = nsp.uid, name = nsp.name, rooms = selection_rooms(selection),
@@ -225,7 +224,7 @@ void Cluster::fetch_sockets(Namespace& nsp, const Selection& selection, Millis t
 
 void Cluster::ask(Namespace& nsp, const Selection& selection, const Event& event, Millis timeout,
                   std::function<void(ClusterAnswer)> done) {
-    const std::string id = begin_request(nsp, Type::broadcast, timeout, std::move(done));
+    const std::string id = begin_request(Type::broadcast, timeout, std::move(done));
     if (classic_servers_) return;
     const auto rooms = selection_rooms(selection);
     const auto except = selection_except(selection);
@@ -245,7 +244,7 @@ void Cluster::ask(Namespace& nsp, const Selection& selection, const Event& event
 void Cluster::server_side_emit(Namespace& nsp, const Event& event, std::optional<Millis> timeout,
                                std::function<void(ClusterAnswer)> done) {
     const std::string id =
-        begin_request(nsp, Type::server_side_emit, timeout.value_or(options_.request_timeout), std::move(done));
+        begin_request(Type::server_side_emit, timeout.value_or(options_.request_timeout), std::move(done));
     if (classic_servers_) return;
     const auto send = [this, id, wants = timeout.has_value(), uid = nsp.uid, name = nsp.name,
                        event_name = std::string(event.name), arguments = std::string(event.arguments),

@@ -19,20 +19,6 @@ constexpr std::string_view page_entries = "1000";
 constexpr std::size_t max_missed = 100'000;       // entries looked at for one client
 constexpr std::uint64_t smallest_count = 10'000;  // what a Node server leaves in a stream at least
 
-std::string_view text_field(const Reply& list, std::string_view name) {
-    for (std::size_t i = 0; i + 1 < list.items.size(); i += 2) {
-        if (list.items[i].text == name) return list.items[i + 1].text;
-    }
-    return {};
-}
-
-std::uint64_t number_field(const Reply& list, std::string_view name) {
-    for (std::size_t i = 0; i + 1 < list.items.size(); i += 2) {
-        if (list.items[i].text == name) return static_cast<std::uint64_t>(list.items[i + 1].to_integer());
-    }
-    return 0;
-}
-
 }  // namespace
 
 void Cluster::keep(Socket& socket) {

@@ -58,8 +58,8 @@ struct Answer {
 /// What a list does, done by the gateway for one socket. Run calls it; it may be made anew for each call and need not
 /// outlive it. Emits, acks and leaves to a socket that is gone are dropped in silence.
 ///
-/// A Run given to ask(), hand(), publish() or schedule() is the rest of the list: keep it and call Run::resume() later,
-/// once, never from within the call; or drop it, and the list ends there.
+/// A Run given to ask(), hand(), publish() or schedule() is the rest of the list: keep it and call Run::resume() once,
+/// later or as the last thing within the call; or drop it, and the list ends there.
 class Host : public Facts {
 public:
     /// Errors (of any code) end the list and are told to a client that wants an acknowledgement.
