@@ -40,7 +40,12 @@ await checks.step('it is the same socket there, gets what it missed, and is gone
   await admin.request('emit', { event: 'seen', args: [1] });
   const offset = JSON.parse((await first.tcp.packet(2000)).slice(2)).at(-1);
   await admin.request('emit', { event: 'missed', args: [2] });
-  const second = await openAs(two, { pid: first.pid, offset });
+  // The old gateway hears of it only when the new one has written the session anew.
+  one.child.kill('SIGSTOP');
+  const second = await openAs(two, { pid: first.pid, offset }).finally(async () => {
+    await sleep(200);
+    one.child.kill('SIGCONT');
+  });
   same([second.sid, second.pid], [first.sid, first.pid], 'ids');
   same(second.events.map(([name, value]) => [name, value]), [['missed', 2]], 'missed events');
   await until(2000, async () => (await sockets()).join() === `${first.sid} two`, 'the old socket to go');
