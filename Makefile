@@ -28,10 +28,10 @@ build: build/configured-$(tests_possible) client  ## build the programs into bin
 all: build
 
 .PHONY: run
-run:  ## build, and start a private Redis and two gateways with the demo page; PORT=3001
+run:  ## build, and start a private Redis, sio-authd and two gateways with the demo page; PORT=3001
 	@tools/deps run
 	@$(MAKE) build/configured-$(tests_possible) client
-	@cmake --build build -j $(JOBS) --target sio-gateway sioctl
+	@cmake --build build -j $(JOBS) --target sio-gateway sio-authd sioctl
 	@exec tools/run $(PORT) $(ARGS)
 
 .PHONY: deps
@@ -53,12 +53,12 @@ bin/client/socket.io.min.js: $(client_dist)
 
 ##@ Test
 .PHONY: test
-test: deps  ## everything: unit, fuzz replays, Redis, conformance, integration, RFC 6455, hostile inputs, cluster
+test: deps  ## everything: unit, fuzz replays, Redis, conformance, integration, RFC 6455, hostile inputs, cluster, authd
 	@$(MAKE) build
 	@tests/all $(ARGS)
 
-.PHONY: unit redis conformance integration rfc6455 hostile cluster
-unit redis conformance integration rfc6455 hostile cluster: build  ## one part of the tests
+.PHONY: unit redis conformance integration rfc6455 hostile cluster authd
+unit redis conformance integration rfc6455 hostile cluster authd: build  ## one part of the tests
 	@tests/all $@
 
 .PHONY: asan
@@ -87,6 +87,8 @@ fuzz:  ## libFuzzer on each parser for FUZZ_SECONDS=60; ARGS='TARGET…' for som
 bench: build  ## our gateway, Node's server and a bare epoll loop in turns; ARGS=--json, ARGS=--quick
 	@tests/bench/run $(ARGS)
 	@tests/bench/cluster $(filter --quick --json --rounds=%,$(ARGS))
+	@bin/bench-tokens $(filter --quick --json,$(ARGS))
+	@tests/bench/authd $(filter --quick --json,$(ARGS))
 
 ##@ Care
 .PHONY: lint
@@ -112,9 +114,9 @@ clean:  ## remove what was built; keeps what `deps` installed
 # Into the system's folders, or below DESTDIR for a package. A configuration file that is there is left alone.
 .PHONY: install
 install:  ## install below PREFIX=/usr/local; DESTDIR= for packages
-	@test -x bin/sio-gateway -a -x bin/sioctl || $(MAKE) build
+	@test -x bin/sio-gateway -a -x bin/sio-authd -a -x bin/sioctl || $(MAKE) build
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/sio $(DESTDIR)$(SYSCONFDIR)/sio
-	install -m 755 bin/sio-gateway bin/sioctl $(DESTDIR)$(PREFIX)/bin
+	install -m 755 bin/sio-gateway bin/sio-authd bin/sioctl $(DESTDIR)$(PREFIX)/bin
 	for page in $(manuals); do \
 	    install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit; done
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \

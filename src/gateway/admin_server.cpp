@@ -667,6 +667,8 @@ void AdminServer::sockets(Client& client, const wire::AdminRequest& request) {
             .texts("rooms", joined)
             .number("connected_ms", socket->connected_wall_clock)
             .boolean("recovered", socket->recovered);
+        if (socket->pass != nullptr && !socket->pass->session.empty()) item.text("session", socket->pass->session);
+        if (socket->pass != nullptr && socket->pass->expires) item.number("expires", *socket->pass->expires);
         if (cluster_ != nullptr) item.text("node", node_);
         if (!std::exchange(first, false)) list += ',';
         list += item.object();

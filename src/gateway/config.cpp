@@ -171,6 +171,12 @@ Result<void> complete(Config& config, const daemon::Environment& environment) {
     if (config.control.size() >= sizeof(sockaddr_un::sun_path)) {
         return fail(Errc::config, "control: '" + config.control + "' is longer than the path of a socket may be");
     }
+    if (config.authd.empty()) {
+        config.authd = (fs::path(wire::default_control_path()).parent_path() / "authd.sock").string();
+    }
+    if (config.authd.size() >= sizeof(sockaddr_un::sun_path)) {
+        return fail(Errc::config, "authd: '" + config.authd + "' is longer than the path of a socket may be");
+    }
     if (!config.hop_listen.empty()) {
         const auto endpoint = HopEndpoint::parse(config.hop_listen);
         if (!endpoint || endpoint->host == "0.0.0.0" || endpoint->host == "::") {
@@ -206,8 +212,10 @@ Result<void> complete(Config& config, const daemon::Environment& environment) {
         }
     }
     if (config.demo) {
-        config.demo_dir =
-            first_with({here / "../share/sio/demo", here / "../share/demo", here / "../../share/demo"}, "index.html");
+        if (config.demo_dir.empty()) {
+            config.demo_dir = first_with(
+                {here / "../share/sio/demo", here / "../share/demo", here / "../../share/demo"}, "index.html");
+        }
         if (config.demo_dir.empty()) return fail(Errc::config, "demo: there is no share/sio/demo/index.html");
         if (config.routes.empty()) config.routes = config.demo_dir + "/routes.json";
     }
@@ -415,8 +423,31 @@ std::vector<Option> options_of(Config& c) {
                      c.routes));
     add(choice({.name = "auth",
                 .help = "Who a socket is: none, everybody is anonymous; dev, the token is the user id, unproved, and "
-                        "refused while NODE_ENV is production."},
-               c.auth, {{"none", AuthMode::none}, {"dev", AuthMode::dev}}));
+                        "refused while NODE_ENV is production; authd, sio-authd says it."},
+               c.auth, {{"none", AuthMode::none}, {"dev", AuthMode::dev}, {"authd", AuthMode::authd}}));
+    add(daemon::text({.name = "authd",
+                      .value = "PATH",
+                      .help = "Socket of sio-authd; given, auth is authd unless it says otherwise; empty: "
+                              "/run/sio/authd.sock for root, else sio/authd.sock in XDG_RUNTIME_DIR, else "
+                              "/tmp/sio-UID/authd.sock.",
+                      .env = {"SIO_AUTHD"}},
+                     c.authd));
+    add(duration({.name = "authd-timeout",
+                  .help = "How long sio-authd may take for an answer; then the client is told to try again.",
+                  .cost = "A larger value keeps clients waiting longer while something is away."},
+                 c.authd_timeout, 100ms, 60s));
+    add(duration({.name = "auth-warning",
+                  .help = "How long before the end of a session its client is warned.",
+                  .cost = "A larger value gives it more time to get a new token, and asks for one sooner."},
+                 c.auth_warning, 0ms, longest));
+    add(duration({.name = "auth-grace",
+                  .help = "How long a socket stays after the end of its session; no less than sio-authd's leeway.",
+                  .cost = "A larger value keeps those longer who do not come with a new token."},
+                 c.auth_grace, 0ms, longest));
+    add(daemon::on_off({.name = "auth-query",
+                        .help = "Take token= in the query of the handshake for a credential; it then stands in the "
+                                "logs of proxies."},
+                       c.auth_query));
     add(daemon::on_off({.name = "serve-client", .help = "Serve the browser's client below the path, as Node does."},
                        c.serve_client));
     add(daemon::text({.name = "client-dir",
@@ -426,6 +457,10 @@ std::vector<Option> options_of(Config& c) {
                      c.client_dir));
     add(daemon::on_off({.name = "demo", .help = "Serve the demo page at / and use its routes unless others are given."},
                        c.demo));
+    add(daemon::text({.name = "demo-dir",
+                      .value = "DIR",
+                      .help = "Its folder, with index.html, routes.json and perhaps tokens.json; found beside the program."},
+                     c.demo_dir));
 
     group = "Limits";
     add(rate({.name = "rate-limit",
@@ -516,6 +551,12 @@ Result<daemon::Action> load_config(Config& config, std::span<Option> options, st
                                    const daemon::Environment& environment) {
     const auto loaded = daemon::load(options, arguments, environment);
     if (!loaded) return tl::unexpected(loaded.error());
+    const auto named = [options](std::string_view name) { return std::ranges::find(options, name, &Option::name); };
+    if (const auto auth = named("auth"), authd = named("authd");
+        auth->source == "default" && authd->source != "default" && !config.authd.empty()) {
+        config.auth = AuthMode::authd;
+        auth->source = authd->source;
+    }
     const auto action = loaded->action;
     if (action == daemon::Action::run || action == daemon::Action::check_config ||
         action == daemon::Action::print_config) {

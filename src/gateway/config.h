@@ -22,8 +22,8 @@ namespace sio::gateway {
 
 struct EngineOptions;
 
-/// Who a socket is. `dev`: the token of the handshake is the user id, without any proof.
-enum class AuthMode : std::uint8_t { none, dev };
+/// Who a socket is. `dev`: the token of the handshake is the user id, without any proof. `authd`: sio-authd says it.
+enum class AuthMode : std::uint8_t { none, dev, authd };
 
 /// Connection state recovery. `automatic`: only to clients that an offset does no harm to.
 enum class RecoveryMode : std::uint8_t { off, automatic, on };
@@ -90,10 +90,15 @@ struct Config {
     // Application
     std::string routes;  ///< file; empty: events go nowhere but to `sioctl listen` and `handle`
     AuthMode auth = AuthMode::none;
+    std::string authd;                               ///< path of sio-authd's socket; after load() never empty
+    std::chrono::milliseconds authd_timeout{5'000};  ///< how long an answer of it may take
+    std::chrono::milliseconds auth_warning{60'000};  ///< before the end of a session
+    std::chrono::milliseconds auth_grace{15'000};    ///< after it
+    bool auth_query = false;                         ///< whether `?token=` is a credential
     bool serve_client = true;
     std::string client_dir;  ///< empty: there is no bundle to serve
     bool demo = false;
-    std::string demo_dir;  ///< with `demo`: the folder of index.html; after load() only
+    std::string demo_dir;  ///< with `demo`: the folder of index.html; after load() never empty then
 
     // Limits
     std::optional<RateLimit> rate_limit = RateLimit{};  ///< per socket

@@ -72,6 +72,7 @@ struct EngineStats {
     std::uint64_t closed[8] = {};  ///< sessions by CloseReason
     std::uint64_t queue_overflows = 0;
     std::uint64_t origins_refused = 0;
+    std::uint64_t handshakes_put_off = 0;  ///< answered 503: the app takes no sessions just now
 };
 
 /// What an app answers to a request that is not Engine.IO's.
@@ -133,6 +134,8 @@ public:
     virtual void on_upgrade(Slot slot) = 0;
     /// A request for another path (or a file below the engine's). False: 404.
     virtual bool on_http(const proto::HttpHead& head, HttpAnswer& answer) = 0;
+    /// Whether new sessions may be opened just now; else their clients are told to try again.
+    virtual bool takes_sessions() { return true; }
 };
 
 /// One Engine.IO session. Lives in the engine; apps see it by slot.
@@ -252,6 +255,7 @@ private:
     [[nodiscard]] bool takes_sessions() const noexcept {
         return !refusing_ && (options_.max_connections == 0 || session_count_ < options_.max_connections);
     }
+    bool put_off(Connection& connection, bool upgrade);
 
     void on_write_failed(Slot slot, int error) override;
     void on_queue_full(Slot slot) override;

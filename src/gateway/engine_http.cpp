@@ -197,9 +197,23 @@ void Engine::route_engine(Connection& connection) {
                                    : R"({"code":4,"message":"Server is full"})");
     } else if (!version_4) {
         answer_error(connection, unsupported_version);
-    } else {
+    } else if (!put_off(connection, false)) {
         handshake(connection);
     }
+}
+
+// A client that is told so comes back by itself, later each time.
+bool Engine::put_off(Connection& connection, bool upgrade) {
+    if (app_.takes_sessions()) return false;
+    ++stats_.handshakes_put_off;
+    constexpr std::string_view retry = "Retry-After: 1\r\n";
+    if (upgrade) {
+        connection.refuse_upgrade("try again", retry, 503);
+    } else {
+        connection.close_after_reply = true;
+        connection.reply(503, "application/json", R"({"code":4,"message":"try again"})", retry);
+    }
+    return true;
 }
 
 void Engine::handshake(Connection& connection) {
@@ -354,6 +368,8 @@ void Engine::route_upgrade(Connection& connection) {
         return;
     } else if (!version_4) {
         return refuse(unsupported_version);
+    } else if (put_off(connection, true)) {
+        return;
     }
     if (options_.websocket_origin_check && !cors_.admits(head.header("origin"), head.header("host").value_or(""))) {
         ++stats_.origins_refused;

@@ -104,6 +104,22 @@ Gateway::Gateway(net::Loop& loop, const Config& config, Cors cors)
         set_directory(*cluster_);
         admin_.set_cluster(*cluster_);
     }
+    if (config.auth == AuthMode::authd) {
+        PassOptions passes;
+        passes.warning = config.auth_warning.count();
+        passes.grace = config.auth_grace.count();
+        passes.query_token = config.auth_query;
+        passes.recovery_window = config.recovery_window.count();
+        passes_ = std::make_unique<Passes>(loop, passes, hub_);
+        AuthorityOptions authority;
+        authority.path = config.authd;
+        authority.timeout = config.authd_timeout.count();
+        Authority::Owner& told = *passes_;
+        authority_ = std::make_unique<Authority>(loop, std::move(authority), told);
+        passes_->start(*authority_);
+        hub_.set_passes(*passes_);
+        runner_.set_authority(*authority_);
+    }
     PresenceOptions presence;
     presence.grace = config.presence_grace.count();
     presence.retention = config.redis_retention.count();
@@ -154,6 +170,7 @@ Result<void> Gateway::start() {
         auto page = read_file(config_.demo_dir + "/index.html");
         if (!page) return fail(Errc::config, "cannot read " + config_.demo_dir + "/index.html");
         demo_page_ = std::move(*page);
+        demo_tokens_ = read_file(config_.demo_dir + "/tokens.json").value_or("");
     }
     if (!config_.relay_dir.empty()) {
         if (auto relaying = relay_.start(config_.relay_dir); !relaying) return relaying;
@@ -182,6 +199,7 @@ Result<void> Gateway::start() {
         cluster_->set_home(tag().view(), hop_address());
         cluster_->start();
     }
+    if (authority_ != nullptr) authority_->start();
     return admin_.listen(config_.control);
 }
 
@@ -288,7 +306,8 @@ bool Gateway::on_http(const proto::HttpHead& head, HttpAnswer& answer) {
     if (head.path.starts_with(config_.path)) return false;
     const bool reads = head.method == "GET" || head.method == "HEAD";
     const bool known = head.path == "/health" || head.path == "/live" || head.path == "/ready" ||
-                       head.path == "/metrics" || (config_.demo && (head.path == "/" || head.path == "/index.html"));
+                       head.path == "/metrics" || (config_.demo && (head.path == "/" || head.path == "/index.html")) ||
+                       (!demo_tokens_.empty() && head.path == "/tokens.json");
     if (!known) return false;
     if (!reads) {
         answer.status = 405;
@@ -312,6 +331,8 @@ bool Gateway::on_http(const proto::HttpHead& head, HttpAnswer& answer) {
         } else {
             answer.body = metrics();
         }
+    } else if (head.path == "/tokens.json") {
+        answer.body = demo_tokens_;
     } else {
         answer.content_type = "text/html; charset=utf-8";
         answer.body = demo_page_;
@@ -336,6 +357,7 @@ std::string Gateway::health() {
                                                            " entries were trimmed before they were read")
                                        .object();
     }
+    if (authority_ != nullptr) checks += ',' + authority_->checks();
     out.text("status", draining_    ? "draining"
                        : is_ready() ? "ok"
                                     : "degraded")
@@ -352,6 +374,8 @@ std::string Gateway::metrics() {
     const EngineStats& engine = engine_.stats();
     const OutboxStats& outbox = engine_.outbox().stats();
     const HubStats& hub = hub_.stats();
+    const Authority::Stats auth = authority_ != nullptr ? authority_->stats() : Authority::Stats{};
+    const PassStats passes = passes_ != nullptr ? passes_->stats() : PassStats{};
     const auto n = [](std::uint64_t value) { return static_cast<std::int64_t>(value); };
     wire::ObjectWriter rest;
     rest.number("sockets", n(hub_.socket_count()))
@@ -400,6 +424,22 @@ std::string Gateway::metrics() {
         .number("eventsNotPublished", n(outbound_ != nullptr ? outbound_->stats().failed : 0))
         .number("eventsOverLimit", n(outbound_ != nullptr ? outbound_->stats().refused : 0))
         .number("eventsWaiting", n(outbound_ != nullptr ? outbound_->waiting() : 0))
+        .number("authRequestsGranted", n(auth.granted))
+        .number("authRequestsDenied", n(auth.denied))
+        .number("authRequestsUnavailable", n(auth.unavailable))
+        .number("authRequestsOpen", n(auth.open))
+        .number("authRightsAsked", n(auth.rights_asked))
+        .number("authRightsKnown", n(auth.rights_known))
+        .number("authRightsKept", n(auth.rights_kept))
+        .number("authConnects", n(auth.connects))
+        .number("authRechecks", n(passes.rechecked))
+        .number("sessionsRefreshed", n(passes.refreshed))
+        .number("sessionsNotRefreshed", n(passes.refresh_denied))
+        .number("sessionsExpired", n(passes.expired))
+        .number("sessionsRevoked", n(passes.revoked))
+        .number("roomsRevoked", n(passes.rooms_left))
+        .number("connectsPutOff", n(hub.put_off))
+        .number("handshakesPutOff", n(engine.handshakes_put_off))
         .boolean("draining", draining_);
     wire::ObjectWriter out;
     out.number("socketConnections", n(engine_.session_count()))
@@ -527,6 +567,29 @@ std::string Gateway::prometheus() {
     if (user_limits_ != nullptr) {
         counter("sio_events_user_limited_total", "Client events over the limit of their user.",
                 user_limits_->limited());
+    }
+    if (authority_ != nullptr) {
+        const Authority::Stats& auth = authority_->stats();
+        const PassStats& passes = passes_->stats();
+        gauge("sio_authd_connected", "Whether sio-authd answers.", authority_->is_up() ? 1 : 0);
+        counter("sio_auth_requests_granted_total", "Clients that sio-authd let in.", auth.granted);
+        counter("sio_auth_requests_denied_total", "Clients that sio-authd refused.", auth.denied);
+        counter("sio_auth_requests_unavailable_total", "Clients that nobody could judge.", auth.unavailable);
+        gauge("sio_auth_requests_open", "Questions that sio-authd has not answered yet.", auth.open);
+        counter("sio_auth_rights_asked_total", "Questions about a room.", auth.rights_asked);
+        counter("sio_auth_rights_known_total", "Questions about a room whose answer was known.", auth.rights_known);
+        gauge("sio_auth_rights_kept", "Answers about rooms that are known.", auth.rights_kept);
+        counter("sio_auth_connects_total", "Connections to sio-authd.", auth.connects);
+        counter("sio_auth_rechecks_total", "Questions about sockets and rooms that were asked again.",
+                passes.rechecked);
+        counter("sio_sessions_refreshed_total", "Sessions that clients put off the end of.", passes.refreshed);
+        counter("sio_sessions_not_refreshed_total", "Tokens that were not taken for it.", passes.refresh_denied);
+        counter("sio_sessions_expired_total", "Sockets closed at the end of their session.", passes.expired);
+        counter("sio_sessions_revoked_total", "Sockets closed because their session was revoked.", passes.revoked);
+        counter("sio_rooms_revoked_total", "Rooms that sockets had to leave.", passes.rooms_left);
+        counter("sio_connects_put_off_total", "CONNECTs that nobody could judge.", hub.put_off);
+        counter("sio_handshakes_put_off_total", "Handshakes answered 503 while sio-authd was away.",
+                engine.handshakes_put_off);
     }
     const PresenceStats presence = presence_->stats();
     gauge("sio_presence_users", "Users with a socket on this gateway.", presence.users);

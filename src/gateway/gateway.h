@@ -6,12 +6,14 @@
 #include <string_view>
 
 #include "gateway/admin_server.h"
+#include "gateway/authority.h"
 #include "gateway/bundle.h"
 #include "gateway/cluster.h"
 #include "gateway/config.h"
 #include "gateway/hop.h"
 #include "gateway/hub.h"
 #include "gateway/outbound.h"
+#include "gateway/passes.h"
 #include "gateway/presence.h"
 #include "gateway/relay.h"
 #include "gateway/route_runner.h"
@@ -74,7 +76,9 @@ private:
     std::vector<Presence::Entry> render(std::string_view user, bool online) override;
     void announce(std::string_view user, bool online, bool published) override;
 
-    [[nodiscard]] bool is_ready() const { return cluster_ == nullptr || cluster_->is_live(); }
+    [[nodiscard]] bool is_ready() const {
+        return (cluster_ == nullptr || cluster_->is_live()) && (authority_ == nullptr || authority_->is_ready());
+    }
     std::string health() override;
     std::string metrics() override;
     std::string routes() override;
@@ -90,6 +94,8 @@ private:
     Hub hub_;
     Engine engine_;
     std::unique_ptr<Cluster> cluster_;  ///< none: this gateway is alone
+    std::unique_ptr<Passes> passes_;    ///< none: no daemon says who somebody is
+    std::unique_ptr<Authority> authority_;
     std::unique_ptr<Presence> presence_;
     std::unique_ptr<UserLimits> user_limits_;  ///< none: users are not limited
     std::unique_ptr<Outbound> outbound_;       ///< none: nothing leaves by a stream of events
@@ -99,6 +105,7 @@ private:
     AdminServer admin_;
     Bundle bundle_;
     std::string demo_page_;
+    std::string demo_tokens_;  ///< empty: there is no such file
     std::unique_ptr<DrainTimer> drain_timer_;
     Millis started_ = 0;
     Millis routes_loaded_ = 0;

@@ -8,6 +8,8 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "gateway/authority.h"
+#include "gateway/passes.h"
 
 namespace sio::gateway {
 
@@ -38,6 +40,10 @@ struct Hub::Knock {
     std::string user;
     bool tries = false;  ///< it wants to be recovered
     std::string pid;
+    std::optional<std::string> token;  ///< of its payload, where sio-authd is asked
+    std::unique_ptr<Pass> pass;        ///< what it has said
+    Millis asked_at = 0;
+    Millis decided_at = 0;
 
     struct Kept {
         SioType type;
@@ -385,6 +391,13 @@ void Hub::emit_to(Socket& socket, const Event& event, bool is_volatile) {
     push(socket.slot, encoder, is_volatile);
 }
 
+void Hub::tell(Socket& socket, const Event& event) {
+    Encoder encoder(*socket.nsp, event, std::nullopt, scratch_);
+    const auto frames = encoder.frames(false);
+    engine_->outbox().push(socket.slot, frames.data(), frames.size());
+    ++stats_.deliveries;
+}
+
 std::size_t Hub::ask(Namespace& nsp, const Selection& selection, const Event& event, Millis timeout,
                      std::function<void(Answers)> done, std::function<void(const Answers::One&)> each) {
     // One id for all, as Node does; ids of a namespace never repeat while a question is open.
@@ -510,6 +523,8 @@ void Hub::leave(Socket& socket, std::string_view name) {
         if (socket.seats[i].room->name != name) continue;
         log::debug("room", "leave", {{"sid", socket.id.view()}, {"room", name}});
         leave_seat(socket, i);
+        if (socket.pass != nullptr)
+            std::erase_if(socket.pass->rooms, [&](const auto& one) { return one.room == name; });
         if (backbone_ != nullptr && !socket.pid.empty()) backbone_->keep(socket);
         return;
     }
@@ -537,6 +552,24 @@ void Hub::disconnect(Socket& socket, bool close_connection) {
 void Hub::drop_transport(Socket& socket) {
     if (socket.leaving) return;
     engine_->close(socket.slot, CloseReason::transport_close, Ending::come_back);
+}
+
+void Hub::send_back(Socket& socket) {
+    if (socket.leaving) return;
+    const Slot slot = socket.slot;
+    if (clients_[slot]->sockets.size() > 1 || !clients_[slot]->knocks.empty()) {
+        disconnect(socket, false);
+        return;
+    }
+    remove_socket(socket, "transport close", false);
+    const Session* session = engine_->session(slot);
+    if (session == nullptr) return;
+    // A poll that is answered 503 would lose what was said last.
+    if (session->state.transport() == proto::EioTransport::polling) {
+        engine_->close(slot, CloseReason::forced_server_close, Ending::as_node);
+    } else {
+        engine_->close(slot, CloseReason::transport_close, Ending::come_back);
+    }
 }
 
 std::size_t Hub::drain(std::size_t most) {
@@ -581,6 +614,8 @@ void Hub::on_upgrade(Slot) {}
 
 bool Hub::on_http(const proto::HttpHead& head, HttpAnswer& answer) { return handlers_.on_http(head, answer); }
 
+bool Hub::takes_sessions() { return passes_ == nullptr || passes_->can_ask(); }
+
 void Hub::protocol_error(Slot slot, std::string_view reason) {
     ++stats_.protocol_errors;
     const Session* session = engine_->session(slot);
@@ -615,7 +650,9 @@ void Hub::on_packet(Slot slot, const Result<std::optional<proto::SioPacket>>& de
         if (found != knocks.end()) {
             if (packet.type == SioType::disconnect) {
                 clients_[slot]->leave(packet.nsp);
+                const std::unique_ptr<Knock> gone = std::move(*found);
                 knocks.erase(found);
+                if (gone->pass != nullptr) passes_->unused(gone->pass->session);
                 return;
             }
             Knock& knock = **found;
@@ -648,6 +685,10 @@ void Hub::dispatch(Socket& socket, const proto::SioPacket& packet) {
                 acknowledge(socket, *packet.id,
                             R"({"error":"rate limit exceeded","retryAfterMs":)" + std::to_string(*wait) + '}');
             }
+            return;
+        }
+        if (socket.pass != nullptr && Passes::is_refresh(packet)) {
+            passes_->refresh(socket, packet);
             return;
         }
         handlers_.on_event(socket, packet);
@@ -739,7 +780,6 @@ std::optional<Restored> Hub::recover(Namespace& nsp, Comeback& comeback) {
 }
 
 void Hub::connect(Slot slot, const proto::SioPacket& packet) {
-    Session& session = *engine_->session(slot);
     if (packet.nsp.size() > max_nsp_bytes) {
         refuse(slot, packet.nsp, "Invalid namespace", {});
         return;
@@ -749,59 +789,141 @@ void Hub::connect(Slot slot, const proto::SioPacket& packet) {
         refuse(slot, packet.nsp, "Too many namespaces on one connection", {});
         return;
     }
-    Knock knock;
-    knock.nsp = packet.nsp;
-    const auto found = namespaces_.find(knock.nsp);
+    const auto found = namespaces_.find(packet.nsp);
     if ((found != namespaces_.end() && socket_in(slot, *found->second) != nullptr) ||
-        std::ranges::any_of(client.knocks, [&](const auto& other) { return other->nsp == knock.nsp; })) {
+        std::ranges::any_of(client.knocks, [&](const auto& other) { return other->nsp == packet.nsp; })) {
         protocol_error(slot, "a second CONNECT to a joined namespace");
         return;
     }
-    knock.auth = packet.json.empty() ? "{}" : std::string(packet.json);
-    if (options_.auth == AuthMode::dev) {
-        const auto token = json::member(knock.auth, "token");
-        if (token && json::kind_of(*token) == json::Kind::string) knock.user = json::decode_string(*token);
+    auto knock = std::make_unique<Knock>();
+    knock->nsp = packet.nsp;
+    knock->auth = packet.json.empty() ? "{}" : std::string(packet.json);
+    if (passes_ != nullptr) {
+        authenticate(slot, std::move(knock));
+        return;
     }
-    const Admission admission = handlers_.admit(knock.nsp, &session, knock.auth, knock.user);
+    if (options_.auth == AuthMode::dev) {
+        const auto token = json::member(knock->auth, "token");
+        if (token && json::kind_of(*token) == json::Kind::string) knock->user = json::decode_string(*token);
+    }
+    enter(slot, std::move(knock));
+}
+
+// sio-authd is asked who this is. The token goes no further than to it.
+void Hub::authenticate(Slot slot, std::unique_ptr<Knock> knock) {
+    if (handlers_.admit(knock->nsp, nullptr, {}, {}).kind != Admission::Kind::open) {
+        refuse(slot, knock->nsp, "Invalid namespace", {});
+        return;
+    }
+    if (const auto token = json::member(knock->auth, "token")) {
+        if (json::kind_of(*token) == json::Kind::string) knock->token = json::decode_string(*token);
+        if (!knock->token || knock->token->empty()) {
+            refuse(slot, knock->nsp, Passes::message("unauthorized"), Passes::data("unauthorized"));
+            return;
+        }
+        knock->auth = Passes::without_token(knock->auth);
+    }
+    knock->ticket = ++tickets_;
+    knock->asked_at = engine_->loop().now();
+    const std::uint64_t ticket = knock->ticket;
+    const Knock& asked = *knock;
+    clients_[slot]->knocks.push_back(std::move(knock));
+    passes_->ask(*engine_->session(slot), asked.token, {},
+                 [this, slot, ticket](Decision decision) { decided(slot, ticket, std::move(decision)); });
+}
+
+std::unique_ptr<Hub::Knock> Hub::take_knock(Slot slot, std::uint64_t ticket) {
+    if (clients_[slot] == nullptr) return nullptr;
+    auto& knocks = clients_[slot]->knocks;
+    const auto found = std::ranges::find_if(knocks, [&](const auto& one) { return one->ticket == ticket; });
+    if (found == knocks.end()) return nullptr;  // its client has left, and another may have the slot
+    std::unique_ptr<Knock> knock = std::move(*found);
+    knocks.erase(found);
+    return knock;
+}
+
+void Hub::decided(Slot slot, std::uint64_t ticket, Decision decision) {
+    auto knock = take_knock(slot, ticket);
+    if (knock == nullptr) {
+        if (decision.kind == Decision::Kind::granted) passes_->unused(decision.session);
+        return;
+    }
+    if (decision.kind == Decision::Kind::granted) {
+        knock->user = decision.user;
+        knock->decided_at = engine_->loop().now();
+        knock->pass = passes_->make(std::move(decision), std::move(knock->token));
+        enter(slot, std::move(knock));
+        return;
+    }
+    const std::string address = engine_->session(slot)->address.to_string();
+    const bool is_denied = decision.kind == Decision::Kind::denied;
+    log::info("auth", is_denied ? "connect_denied" : "connect_put_off",
+              {{"namespace", knock->nsp}, {"code", decision.code}, {"reason", decision.reason}, {"address", address}});
+    if (is_denied) {
+        refuse(slot, knock->nsp, Passes::message(decision.code), Passes::data(decision.code));
+        return;
+    }
+    ++stats_.put_off;
+    if (!clients_[slot]->sockets.empty()) {
+        refuse(slot, knock->nsp, Passes::message("unavailable"), Passes::data("unavailable"));
+    } else {
+        // A refused CONNECT is for good, to its client. One that loses its connection tries again by itself.
+        engine_->close(slot, CloseReason::transport_close, Ending::come_back);
+    }
+}
+
+// It is known who this is: whether he is admitted, and whether he comes back.
+void Hub::enter(Slot slot, std::unique_ptr<Knock> knock) {
+    Session& session = *engine_->session(slot);
+    const std::string_view given_up = knock->pass != nullptr ? std::string_view(knock->pass->session) : "";
+    const Admission admission = handlers_.admit(knock->nsp, &session, knock->auth, knock->user);
     if (admission.kind != Admission::Kind::open) {
         const bool unknown = admission.kind == Admission::Kind::unknown;
-        refuse(slot, knock.nsp, unknown ? "Invalid namespace" : admission.message, admission.data);
+        refuse(slot, knock->nsp, unknown ? "Invalid namespace" : admission.message, admission.data);
+        if (passes_ != nullptr) passes_->unused(given_up);
         return;
     }
-    knock.is_dynamic = admission.is_dynamic;
-    knock.tries = engine_->outbox().wants_offset(slot) && json::member(knock.auth, "pid").has_value();
-    if (!knock.tries) {
-        finish_connect(slot, knock, std::nullopt);
+    knock->is_dynamic = admission.is_dynamic;
+    knock->tries = engine_->outbox().wants_offset(slot) && json::member(knock->auth, "pid").has_value();
+    if (!knock->tries) {
+        let_in(slot, std::move(knock), std::nullopt);
         return;
     }
-    Namespace& nsp = found != namespaces_.end() ? *found->second : make_namespace(knock.nsp, admission.is_dynamic);
-    auto back = comeback(nsp, knock.auth);
-    if (engine_->session(slot) == nullptr) return;
+    const auto found = namespaces_.find(knock->nsp);
+    Namespace& nsp = found != namespaces_.end() ? *found->second : make_namespace(knock->nsp, admission.is_dynamic);
+    auto back = comeback(nsp, knock->auth);
+    if (engine_->session(slot) == nullptr) {
+        if (passes_ != nullptr) passes_->unused(given_up);
+        return;
+    }
     std::optional<Restored> restored;
     if (back) {
-        knock.pid = back->pid;
+        knock->pid = back->pid;
         restored = recover(nsp, *back);
         if (!restored && backbone_ != nullptr) {
-            knock.ticket = ++tickets_;
-            const std::uint64_t ticket = knock.ticket;
-            client.disarm();
-            client.knocks.push_back(std::make_unique<Knock>(std::move(knock)));
-            backbone_->restore(nsp, std::move(*back), [this, slot, ticket](std::optional<Restored> found_elsewhere) {
-                answer_knock(slot, ticket, std::move(found_elsewhere));
+            knock->ticket = ++tickets_;
+            const std::uint64_t ticket = knock->ticket;
+            clients_[slot]->disarm();
+            clients_[slot]->knocks.push_back(std::move(knock));
+            backbone_->restore(nsp, std::move(*back), [this, slot, ticket](std::optional<Restored> elsewhere) {
+                if (auto waiting = take_knock(slot, ticket)) let_in(slot, std::move(waiting), std::move(elsewhere));
             });
             return;
         }
     }
-    finish_connect(slot, knock, std::move(restored));
+    let_in(slot, std::move(knock), std::move(restored));
 }
 
-void Hub::answer_knock(Slot slot, std::uint64_t ticket, std::optional<Restored> restored) {
-    if (clients_[slot] == nullptr) return;
-    auto& knocks = clients_[slot]->knocks;
-    const auto found = std::ranges::find_if(knocks, [&](const auto& one) { return one->ticket == ticket; });
-    if (found == knocks.end()) return;  // its client has left, and another may have the slot
-    const std::unique_ptr<Knock> knock = std::move(*found);
-    knocks.erase(found);
+// Then what its client has sent meanwhile.
+void Hub::let_in(Slot slot, std::unique_ptr<Knock> knock, std::optional<Restored> restored) {
+    if (knock->pass != nullptr && passes_->is_revoked(*knock->pass, knock->user, knock->decided_at)) {
+        refuse(slot, knock->nsp, Passes::message("revoked"), Passes::data("revoked"));
+        passes_->unused(knock->pass->session);
+        Client& client = *clients_[slot];  // it has joined nothing again
+        if (client.sockets.empty())
+            engine_->loop().timers().arm(client, engine_->loop().now() + options_.connect_timeout);
+        return;
+    }
     finish_connect(slot, *knock, std::move(restored));
     for (const Knock::Kept& kept : knock->packets) {
         if (clients_[slot] == nullptr) return;
@@ -812,17 +934,19 @@ void Hub::answer_knock(Slot slot, std::uint64_t ticket, std::optional<Restored> 
     }
 }
 
-void Hub::finish_connect(Slot slot, const Knock& knock, std::optional<Restored> restored) {
+void Hub::finish_connect(Slot slot, Knock& knock, std::optional<Restored> restored) {
     Session& session = *engine_->session(slot);
     const auto found = namespaces_.find(knock.nsp);
     Namespace& nsp = found != namespaces_.end() ? *found->second : make_namespace(knock.nsp, knock.is_dynamic);
     if (restored && restored->saved.user && restored->saved.user != knock.user) restored.reset();
+    if (restored && !restored->saved.user && knock.pass != nullptr) restored.reset();  // nobody says whose it was
     // Its old id may be taken: by the socket it was, where that has not been missed yet.
     if (restored && nsp.by_id.contains(restored->saved.sid)) restored.reset();
     const bool recovery = engine_->outbox().wants_offset(slot);
     Socket& socket = add_socket(slot, nsp, restored ? restored->saved.sid : engine_->ids().next());
     socket.auth = knock.auth;
     socket.user = knock.user;
+    socket.pass = std::move(knock.pass);
     socket.recovered = restored.has_value();
     if (recovery) {
         ++nsp.wants_offset;
@@ -881,6 +1005,7 @@ void Hub::finish_connect(Slot slot, const Knock& knock, std::optional<Restored> 
                 {"recovered", socket.recovered},
                 {"address", session.address.to_string()}});
     socket.is_known = true;
+    if (socket.pass != nullptr) passes_->admitted(socket, knock.asked_at, knock.decided_at);
     handlers_.on_connect(socket);
 }
 
@@ -890,6 +1015,7 @@ void Hub::remove_socket(Socket& socket, std::string_view reason, bool recoverabl
     const Slot slot = socket.slot;
     log::debug("gateway", "socket_disconnected", {{"sid", socket.id.view()}, {"reason", reason}});
     handlers_.on_disconnect(socket, reason);
+    if (socket.pass != nullptr) passes_->left(socket, recoverable && !socket.pid.empty());
     if (!socket.pid.empty()) {
         --nsp.wants_offset;
         nsp.by_secret.erase(socket.secret);
@@ -920,6 +1046,9 @@ void Hub::on_close(Slot slot, CloseReason reason) {
     auto& sockets = clients_[slot]->sockets;
     const bool recoverable = reason != CloseReason::parse_error;
     while (!sockets.empty()) remove_socket(*sockets.back(), proto::to_string(reason), recoverable);
+    for (const auto& knock : clients_[slot]->knocks) {
+        if (knock->pass != nullptr) passes_->unused(knock->pass->session);
+    }
     clients_[slot]->disarm();
     buried_.push_back(std::move(clients_[slot]));  // its decoder's views may be in use further up the stack
 }

@@ -32,12 +32,41 @@ template <typename T>
 using StringMap = std::unordered_map<std::string, T, StringHash, std::equal_to<>>;
 
 class Hub;
+class Passes;
+struct Decision;
 struct Namespace;
 
 /// A named set of sockets; exists while it has members.
 struct Room {
     std::string name;
     std::vector<Outbox::Slot> members;
+};
+
+/// What sio-authd has said of a socket, and what came of it.
+struct Pass {
+    std::string session;                  ///< names it without giving it away; empty for anonymous
+    std::string kind;                     ///< of its token: "authjs-v5", "database", …
+    std::string key;                      ///< which secret it was proved with
+    std::string claims;                   ///< raw JSON object for questions about rooms, or empty
+    std::optional<std::int64_t> expires;  ///< seconds since 1970; nothing: never
+    bool renews = false;                  ///< the same credentials may be good for longer when it expires
+
+    struct Granted {
+        std::string room;
+        std::string token;  ///< the room token it was shown, or empty
+    };
+    std::vector<Granted> rooms;  ///< that it is in because the daemon said so
+
+    // Of Passes.
+    std::optional<std::string> token;  ///< what it shows when it is asked again; nothing: its handshake's headers
+    std::uint64_t number = 0;          ///< never used twice
+    bool warned = false;               ///< of the end of its session
+    bool asking = false;               ///< whether that has moved
+    bool refreshing = false;           ///< its client has sent a new token that is looked at
+    bool refreshed = false;            ///< at least once
+    Millis granted_at = 0;             ///< wall clock
+    Millis spared_until = 0;           ///< wall clock: it could not be told whether a new token is good
+    std::unique_ptr<base::Timer> life;
 };
 
 /// One client in one namespace.
@@ -53,7 +82,7 @@ struct Socket {
     Namespace* nsp = nullptr;
     Outbox::Slot slot = 0;
     std::string user;  ///< empty: anonymous
-    std::string auth;  ///< the CONNECT payload, a JSON object
+    std::string auth;  ///< the CONNECT payload, a JSON object; without its token where sio-authd judges it
     std::string data;  ///< what an application on another node keeps with it: raw JSON, or empty
     std::vector<Seat> seats;
     std::size_t index_in_namespace = 0;
@@ -67,6 +96,7 @@ struct Socket {
     bool is_taken = false;    ///< its client has come back elsewhere: what the cluster keeps of it is the other's
     bool kept_dirty = false;  ///< what the cluster keeps of it is out of date: the backbone's to use
     std::vector<std::uint64_t> asked;  ///< ids of acknowledgements it owes
+    std::unique_ptr<Pass> pass;        ///< null unless sio-authd has let it in
 };
 
 struct Namespace {
@@ -172,6 +202,7 @@ struct HubStats {
     std::uint64_t volatile_dropped = 0;
     std::uint64_t acks_timed_out = 0;
     std::uint64_t waiting_too_long = 0;  ///< CONNECTs whose client sent more than may wait for the answer
+    std::uint64_t put_off = 0;           ///< CONNECTs that nobody could judge just then
 };
 
 class Hub final : public EngineApp {
@@ -183,6 +214,8 @@ public:
     void start(Engine& engine);
     /// The cluster this gateway is in; call it before start(). Without: the gateway is alone.
     void set_backbone(Backbone& backbone) noexcept { backbone_ = &backbone; }
+    /// Who says who a client is; without, options().auth does. It outlives the hub's last socket.
+    void set_passes(Passes& passes) noexcept { passes_ = &passes; }
 
     [[nodiscard]] Engine& engine() noexcept { return *engine_; }
     [[nodiscard]] const HubOptions& options() const noexcept { return options_; }
@@ -213,6 +246,8 @@ public:
     void taken(Namespace& nsp, std::string_view pid);
     /// To one socket. Recoverable unless volatile.
     void emit_to(Socket& socket, const Event& event, bool is_volatile = false);
+    /// To one socket, about itself: not recoverable, and at once whatever the state of the cluster.
+    void tell(Socket& socket, const Event& event);
     /// Emits and collects the acknowledgements; `done` is called exactly once, when all answered or `timeout` passed.
     /// On this node only. Returns how many sockets were asked. `each`, when given, hears every answer as it comes.
     std::size_t ask(Namespace& nsp, const Selection& selection, const Event& event, Millis timeout,
@@ -225,6 +260,9 @@ public:
     void disconnect(Socket& socket, bool close_connection);
     /// Ends only the transport: the client comes back, and recovers.
     void drop_transport(Socket& socket);
+    /// Ends the transport when nothing else is joined on it, so that the client comes back and is asked who it is; else
+    /// as disconnect(). What was sent to it arrives. It does not recover.
+    void send_back(Socket& socket);
     /// Ends every session of one slot range step of a drain; returns whether sessions are left.
     std::size_t drain(std::size_t most);
 
@@ -235,6 +273,7 @@ public:
     void on_close(Slot slot, proto::CloseReason reason) override;
     void on_upgrade(Slot slot) override;
     bool on_http(const proto::HttpHead& head, HttpAnswer& answer) override;
+    bool takes_sessions() override;
 
 private:
     struct Client;   // what the hub keeps per session
@@ -246,8 +285,12 @@ private:
     void on_packet(Slot slot, const Result<std::optional<proto::SioPacket>>& packet);
     void dispatch(Socket& socket, const proto::SioPacket& packet);
     void connect(Slot slot, const proto::SioPacket& packet);
-    void finish_connect(Slot slot, const Knock& knock, std::optional<Restored> restored);
-    void answer_knock(Slot slot, std::uint64_t ticket, std::optional<Restored> restored);
+    void authenticate(Slot slot, std::unique_ptr<Knock> knock);
+    void decided(Slot slot, std::uint64_t ticket, Decision decision);
+    void enter(Slot slot, std::unique_ptr<Knock> knock);
+    void let_in(Slot slot, std::unique_ptr<Knock> knock, std::optional<Restored> restored);
+    void finish_connect(Slot slot, Knock& knock, std::optional<Restored> restored);
+    std::unique_ptr<Knock> take_knock(Slot slot, std::uint64_t ticket);
     void send_here(Namespace& nsp, const Selection& selection, Encoder& encoder, bool is_volatile);
     void record(Namespace& nsp, const Selection& selection, Encoder& encoder);
     void refuse(Slot slot, std::string_view nsp, std::string_view message, std::string_view data);
@@ -272,6 +315,7 @@ private:
     HubOptions options_;
     HubHandlers& handlers_;
     Backbone* backbone_ = nullptr;
+    Passes* passes_ = nullptr;
     Engine* engine_ = nullptr;
     HubStats stats_;
     RecoveryBudget budget_;

@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "gateway/authority.h"
 
 namespace sio::gateway {
 
@@ -62,12 +63,17 @@ public:
                                                   [room](const Socket::Seat& seat) { return seat.room->name == room; });
     }
 
-    Result<void> join(std::string_view room) override {
-        if (socket_ != nullptr) runner_.hub_->join(*socket_, room);
+    Result<void> join(std::string_view room, std::optional<std::string_view> room_token) override {
+        if (socket_ == nullptr) return {};
+        runner_.hub_->join(*socket_, room);
+        if (room_token && socket_->pass != nullptr) remember(*socket_->pass, room, *room_token);
         return {};
     }
     void leave(std::string_view room) override {
-        if (socket_ != nullptr) runner_.hub_->leave(*socket_, room);
+        if (socket_ == nullptr) return;
+        runner_.hub_->leave(*socket_, room);
+        if (socket_->pass == nullptr) return;
+        std::erase_if(socket_->pass->rooms, [room](const Pass::Granted& granted) { return granted.room == room; });
     }
 
     void emit(const routes::Message& message, const routes::Target& target) override {
@@ -168,6 +174,48 @@ public:
         go_on(runner_, origin(), std::move(*waiting), nobody);
     }
 
+    [[nodiscard]] std::optional<routes::Grant> known(std::span<const std::string> rooms,
+                                                     std::string_view room_token) override {
+        using Kind = routes::Grant::Kind;
+        if (runner_.authority_ == nullptr) return routes::Grant{Kind::denied, "this gateway has no sio-authd to ask"};
+        if (socket_ == nullptr) return routes::Grant{Kind::unavailable, "the client is gone"};
+        if (socket_->pass == nullptr) return routes::Grant{Kind::denied, "sio-authd has not let this client in"};
+        for (const std::string& room : rooms) {
+            const auto right = runner_.authority_->known(holder(), room);
+            if (right == Right::granted) continue;
+            // A token that comes now may open what was closed.
+            if (right == Right::denied && room_token.empty()) return routes::Grant{Kind::denied, not_granted(room)};
+            return std::nullopt;
+        }
+        return routes::Grant{Kind::granted, {}};
+    }
+
+    void authorize(std::span<const std::string> rooms, std::string_view room_token,
+                   std::unique_ptr<routes::Run> rest) override {
+        if (!may_wait("granted")) return;
+        auto waiting = std::make_shared<std::unique_ptr<routes::Run>>(std::move(rest));
+        // known() has seen that there is somebody to ask, and about whom.
+        runner_.authority_->may_join(
+            holder(), rooms, room_token,
+            [&runner = runner_, origin = origin(), waiting](Right right, const std::string& room) {
+                Answer answer;
+                std::string reason;
+                switch (right) {
+                    case Right::granted: answer.outcome = Answer::Outcome::answered; break;
+                    case Right::denied:
+                        answer.outcome = Answer::Outcome::failed;
+                        reason = not_granted(room);
+                        break;
+                    case Right::unavailable:
+                        answer.outcome = Answer::Outcome::nobody;
+                        reason = "whether the room " + json::quote(room) + " is granted cannot be told just now";
+                        break;
+                }
+                answer.reason = reason;
+                go_on(runner, origin, std::move(*waiting), answer);
+            });
+    }
+
     void schedule(routes::Milliseconds delay, std::unique_ptr<routes::Run> rest) override;
 
     void disconnect(routes::Disconnect::What what) override {
@@ -208,6 +256,21 @@ private:
         ++runner_.lists_waiting_;
         return true;
     }
+    static std::string not_granted(std::string_view room) {
+        return "the room " + json::quote(room) + " is not granted";
+    }
+    /// Notes what is to be asked again when rights change.
+    static void remember(Pass& pass, std::string_view room, std::string_view token) {
+        const auto found =
+            std::ranges::find_if(pass.rooms, [room](const Pass::Granted& granted) { return granted.room == room; });
+        if (found == pass.rooms.end()) {
+            pass.rooms.push_back({std::string(room), std::string(token)});
+        } else {
+            found->token = token;
+        }
+    }
+    /// Of a socket that is here and has a pass.
+    [[nodiscard]] Holder holder() const { return {socket_->user, socket_->pass->session, socket_->pass->claims}; }
     [[nodiscard]] Origin origin() const { return {nsp_.name, sid_, ack_}; }
     [[nodiscard]] const Session* session() const {
         return socket_ == nullptr ? nullptr : runner_.hub_->engine().session(socket_->slot);
@@ -229,7 +292,7 @@ public:
     [[nodiscard]] std::optional<std::string> header(std::string_view) const override { return std::nullopt; }
     [[nodiscard]] std::string rooms() const override { return "[]"; }
     [[nodiscard]] bool is_in(std::string_view) const override { return false; }
-    Result<void> join(std::string_view) override { return {}; }
+    Result<void> join(std::string_view, std::optional<std::string_view>) override { return {}; }
     void leave(std::string_view) override {}
     void emit(const routes::Message& message, const routes::Target& target) override {
         Selection selection;
@@ -241,6 +304,10 @@ public:
     void ask(const routes::Message&, routes::Milliseconds, std::unique_ptr<routes::Run>) override {}
     void hand(std::string_view, const routes::Message&, routes::Milliseconds, std::unique_ptr<routes::Run>) override {}
     void publish(const routes::Publication&, routes::Milliseconds, std::unique_ptr<routes::Run>) override {}
+    [[nodiscard]] std::optional<routes::Grant> known(std::span<const std::string>, std::string_view) override {
+        return routes::Grant{routes::Grant::Kind::denied, "there is no client"};
+    }
+    void authorize(std::span<const std::string>, std::string_view, std::unique_ptr<routes::Run>) override {}
     void schedule(routes::Milliseconds, std::unique_ptr<routes::Run>) override {}
     void disconnect(routes::Disconnect::What) override {}
     void stopped(std::string_view verb, std::string_view code, std::string_view reason) override {

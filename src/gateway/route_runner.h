@@ -38,6 +38,8 @@ public:
                       std::function<void(HandAnswer)> done) = 0;
 };
 
+class Authority;
+
 class RouteRunner {
 public:
     RouteRunner();
@@ -51,6 +53,8 @@ public:
     }
     /// Where `publish` goes; without, it is unavailable. `outbound` outlives the last event.
     void set_outbound(Outbound& outbound) noexcept { outbound_ = &outbound; }
+    /// Who is asked about `granted`; without, that rule denies. `authority` outlives the last event.
+    void set_authority(Authority& authority) noexcept { authority_ = &authority; }
     void set_routes(std::shared_ptr<const routes::Routes> routes) { routes_ = std::move(routes); }
     [[nodiscard]] const routes::Routes& routes() const noexcept { return *routes_; }
 
@@ -65,7 +69,8 @@ public:
     using PresenceEvent = std::function<void(const std::string& nsp, const Selection& selection, const Event& event)>;
     void presence_events(std::string_view user, bool online, const PresenceEvent& tell);
 
-    /// Lists that wait at a time, for a delay, a client's answer or a handler's; the next is stopped: `unavailable`.
+    /// Lists that wait at a time, for a delay, a right, a client's answer or a handler's; the next is stopped:
+    /// `unavailable`.
     static constexpr std::size_t max_waiting = 10'000;
     [[nodiscard]] std::size_t lists_waiting() const noexcept { return lists_waiting_; }
     [[nodiscard]] std::uint64_t lists_stopped() const noexcept { return lists_stopped_; }
@@ -83,6 +88,7 @@ private:
     Hub* hub_ = nullptr;
     EventTap* tap_ = nullptr;
     Outbound* outbound_ = nullptr;
+    Authority* authority_ = nullptr;
     std::shared_ptr<const routes::Routes> routes_ = std::make_shared<const routes::Routes>();
     std::vector<std::unique_ptr<Delayed>> delayed_;
     std::size_t lists_waiting_ = 0;

@@ -66,6 +66,17 @@ Result<void> Loop::watch(int fd, Handler& handler) noexcept {
     return {};
 }
 
+Result<void> Loop::watch_level(int fd, Handler& handler, std::uint32_t events) noexcept {
+    epoll_event event{};
+    event.events = events;
+    event.data.ptr = &handler;
+    if (epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) != 0 &&
+        (errno != EEXIST || epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, fd, &event) != 0)) {
+        return fail(Errc::io, std::string("cannot watch a descriptor: ") + std::strerror(errno));
+    }
+    return {};
+}
+
 void Loop::unwatch(int fd, Handler& handler) noexcept {
     epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr);
     cancelled_.push_back(&handler);

@@ -44,6 +44,10 @@ public:
     /// Watches `fd` (which stays the caller's) until unwatch() or close(2). Errors: `io`.
     Result<void> watch(int fd, Handler& handler) noexcept;
 
+    /// Watches a descriptor that a library reads and writes, level-triggered, for `events` (EPOLLIN, EPOLLOUT or both);
+    /// called again, for others. Where our own code reads, watch() costs less. Errors: `io`.
+    Result<void> watch_level(int fd, Handler& handler, std::uint32_t events) noexcept;
+
     /// Ends the watch. The handler gets no more events, not even those of this turn that are already known.
     void unwatch(int fd, Handler& handler) noexcept;
 

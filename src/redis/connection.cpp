@@ -16,7 +16,6 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
-#include "redis/resolver.h"
 #include "redis/tls.h"
 
 namespace sio::redis {
@@ -149,13 +148,13 @@ void Connection::attempt() {
 void Connection::connect_to(HostPort target) {
     target_ = std::move(target);
     addresses_.clear();
-    if (is_numeric(target_.host)) {
+    if (net::is_numeric(target_.host)) {
         addresses_.push_back(target_.host);
         return try_addresses("it has no address");
     }
     stage_ = Stage::resolving;
     if (!resolver_) {
-        resolver_ = std::make_unique<Resolver>(
+        resolver_ = std::make_unique<net::Resolver>(
             loop_, [this](Result<std::vector<std::string>> found) { on_resolved(std::move(found)); });
     }
     if (auto asked = resolver_->ask(target_.host); !asked) lose(asked.error().what);

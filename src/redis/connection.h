@@ -20,6 +20,7 @@
 #include "base/timer_wheel.h"
 #include "base/unique_fd.h"
 #include "net/loop.h"
+#include "net/resolver.h"
 #include "redis/endpoint.h"
 #include "redis/resp.h"
 
@@ -27,7 +28,6 @@ namespace sio::redis {
 
 using base::Millis;
 
-class Resolver;
 class Tls;
 
 struct ConnectionOptions {
@@ -187,7 +187,7 @@ private:
 
     base::UniqueFd fd_;
     std::unique_ptr<Tls> tls_;
-    std::unique_ptr<Resolver> resolver_;
+    std::unique_ptr<net::Resolver> resolver_;
     std::size_t sentinel_ = 0;         // the one asked next
     std::size_t sentinels_tried_ = 0;  // without success, one after the other
     bool asks_sentinel_ = false;       // the socket is a sentinel's

@@ -13,7 +13,7 @@
 #include <cstring>
 #include <utility>
 
-#include "redis/resolver.h"
+#include "net/resolver.h"
 
 namespace sio::redis {
 
@@ -126,7 +126,7 @@ Result<std::unique_ptr<Tls>> Tls::create(const Endpoint& endpoint, const std::st
     SSL_set_bio(ssl, bio, bio);
     SSL_set_connect_state(ssl);
     const std::string& name = endpoint.tls_server_name.empty() ? host : endpoint.tls_server_name;
-    const bool numeric = is_numeric(name);
+    const bool numeric = net::is_numeric(name);
     X509_VERIFY_PARAM* param = SSL_get0_param(ssl);
     const int named = numeric ? X509_VERIFY_PARAM_set1_ip_asc(param, name.c_str())
                               : X509_VERIFY_PARAM_set1_host(param, name.c_str(), name.size());

@@ -52,7 +52,7 @@ public:
     std::string rooms() const override { return array_of(rooms_); }
     bool is_in(std::string_view room) const override { return std::ranges::find(rooms_, room) != rooms_.end(); }
 
-    Result<void> join(std::string_view room) override {
+    Result<void> join(std::string_view room, std::optional<std::string_view>) override {
         if (!is_in(room)) rooms_.emplace_back(room);
         tell("join", "the socket joins the room " + json::quote(room), "\"room\":" + json::quote(room));
         return {};
@@ -93,7 +93,7 @@ public:
              std::string{message.event} + " " + bracketed(message.args) + " asks the socket, which has " +
                  time_of(timeout) + " to answer",
              described(message) + ",\"timeout_ms\":" + std::to_string(timeout.count()));
-        waiting_.push_back({std::move(rest), true, {}});
+        waiting_.push_back({std::move(rest), Answer::Outcome::answered, {}});
     }
 
     void hand(std::string_view handler, const Message& message, Milliseconds timeout,
@@ -103,7 +103,7 @@ public:
                  bracketed(message.args) + " and has " + time_of(timeout) + " to answer",
              "\"handler\":" + json::quote(handler) + "," + described(message) +
                  ",\"timeout_ms\":" + std::to_string(timeout.count()));
-        waiting_.push_back({std::move(rest), true, {}});
+        waiting_.push_back({std::move(rest), Answer::Outcome::answered, {}});
     }
 
     void publish(const Publication& publication, Milliseconds timeout, std::unique_ptr<Run> rest) override {
@@ -116,12 +116,35 @@ public:
         }
         tell("publish", text + "; Redis has " + time_of(timeout) + " to take it",
              details + ",\"timeout_ms\":" + std::to_string(timeout.count()));
-        waiting_.push_back({std::move(rest), true, {}});
+        waiting_.push_back({std::move(rest), Answer::Outcome::answered, {}});
+    }
+
+    std::optional<Grant> known(std::span<const std::string>, std::string_view) override { return std::nullopt; }
+
+    void authorize(std::span<const std::string> rooms, std::string_view room_token,
+                   std::unique_ptr<Run> rest) override {
+        using Kind = Grant::Kind;
+        const Kind said = question_.right;
+        const std::string_view word = said == Kind::granted  ? "granted"
+                                      : said == Kind::denied ? "denied"
+                                                             : "unavailable";
+        const std::string who = question_.user.empty() ? "an anonymous client" : json::quote(question_.user);
+        // The token itself is nothing for a screen.
+        tell("grant",
+             "sio-authd is asked whether " + who + " may be in " + array_of(rooms) +
+                 (room_token.empty() ? "" : " by a room token") + "; here it says " + std::string{word},
+             "\"rooms\":" + array_of(rooms) + (room_token.empty() ? "" : ",\"room_token\":true") +
+                 ",\"supposed\":" + json::quote(word));
+        waiting_.push_back({std::move(rest),
+                            said == Kind::granted  ? Answer::Outcome::answered
+                            : said == Kind::denied ? Answer::Outcome::failed
+                                                   : Answer::Outcome::nobody,
+                            {}});
     }
 
     void schedule(Milliseconds delay, std::unique_ptr<Run> rest) override {
         tell("wait", time_of(delay) + " pass", "\"ms\":" + std::to_string(delay.count()));
-        waiting_.push_back({std::move(rest), false, delay});
+        waiting_.push_back({std::move(rest), Answer::Outcome::elapsed, delay});
     }
 
     void disconnect(Disconnect::What what) override {
@@ -141,7 +164,7 @@ public:
 
     struct Pending {
         std::unique_ptr<Run> run;
-        bool wants_answer;
+        Answer::Outcome outcome;
         Milliseconds delay;
     };
     std::optional<Pending> take() {
@@ -180,7 +203,77 @@ std::optional<std::string_view> inside(std::string_view text) {
     return text.find_first_not_of(" \t\r\n") == std::string_view::npos ? std::string_view{} : text;
 }
 
+/// A text as the file has it.
+std::string source_of(const Template& text) {
+    std::string source;
+    for (const Template::Piece& piece : text.pieces) source += piece.before + piece.reference.text;
+    return source + text.tail;
+}
+
+/// Whether a text may come out as `wanted`: anything may stand for a template.
+bool may_be(const Template& text, std::string_view wanted) {
+    if (text.is_constant()) return text.tail == wanted;
+    // A star of the text itself would match too much, which only shows an action more.
+    std::string pattern;
+    for (const Template::Piece& piece : text.pieces) pattern += piece.before + "*";
+    return matches(pattern + text.tail, wanted);
+}
+
+std::string shown(const std::vector<Rule>& rules) {
+    std::string text;
+    for (const Rule& rule : rules) {
+        if (!text.empty()) text += ", ";
+        switch (rule.kind) {
+            case Rule::Kind::anyone: text += "anyone"; break;
+            case Rule::Kind::user: text += "user"; break;
+            case Rule::Kind::member: text += "member"; break;
+            case Rule::Kind::granted:
+                text += "granted";
+                if (rule.has_token) text += " by " + source_of(rule.token);
+                break;
+            case Rule::Kind::rooms:
+                text += "rooms";
+                for (const std::string& pattern : rule.patterns) text += " " + pattern;
+                break;
+        }
+    }
+    return text.empty() ? "anyone" : text;
+}
+
+void add_ways(std::vector<Way>& ways, const NamespaceRoutes& nsp, std::string_view name, const ActionList& list,
+              std::string_view room) {
+    for (const Action& action : list.actions) {
+        const auto* const join = std::get_if<Join>(&action.verb);
+        const auto* const emit = std::get_if<Emit>(&action.verb);
+        if (join == nullptr && emit == nullptr) continue;
+        for (const Template& text : join != nullptr ? join->rooms.names : emit->rooms.names) {
+            if (!may_be(text, room)) continue;
+            std::vector<Rule> rules = list.allow;
+            if (action.allow) rules.insert(rules.end(), action.allow->begin(), action.allow->end());
+            const bool asks = std::ranges::find(rules, Rule::Kind::granted, &Rule::kind) != rules.end();
+            ways.push_back(
+                {nsp.name, std::string{name}, std::string{verb_of(action)}, source_of(text), shown(rules), asks});
+        }
+    }
+}
+
 }  // namespace
+
+std::vector<Way> ways_to(const Routes& routes, std::string_view room, std::string_view event) {
+    std::vector<Way> ways;
+    for (const auto& nsp : routes.namespaces()) {
+        if (event.empty()) {
+            add_ways(ways, *nsp, "on_connect", nsp->on_connect, room);
+            add_ways(ways, *nsp, "on_disconnect", nsp->on_disconnect, room);
+            add_ways(ways, *nsp, "on_online", nsp->on_online, room);
+            add_ways(ways, *nsp, "on_offline", nsp->on_offline, room);
+        }
+        for (const EventRoute& route : nsp->events) {
+            if (event.empty() || route.name == event) add_ways(ways, *nsp, route.name, route.list, room);
+        }
+    }
+    return ways;
+}
 
 Report check(std::string_view text, std::string_view file_name) {
     Report report;
@@ -250,12 +343,8 @@ Result<std::vector<Step>> explain(const Routes& routes, const Question& question
     std::int64_t now_ms = question.now_ms;
     while (auto pending = teller.take()) {
         now_ms += pending->delay.count();
-        if (pending->wants_answer) {
-            Run::resume(std::move(pending->run), teller, now_ms,
-                        {.outcome = Answer::Outcome::answered, .args = *answer, .attachments = {}, .reason = {}});
-        } else {
-            Run::resume(std::move(pending->run), teller, now_ms);
-        }
+        Run::resume(std::move(pending->run), teller, now_ms,
+                    {.outcome = pending->outcome, .args = *answer, .attachments = {}, .reason = {}});
     }
     return steps;
 }

@@ -89,9 +89,9 @@ constexpr std::array common_options = {"when"sv, "after"sv, "about"sv};
 constexpr std::array types = {"string"sv, "number"sv, "boolean"sv, "null"sv, "array"sv, "object"sv, "binary"sv};
 
 constexpr std::string_view allow_forms =
-    R"("user" (who is logged in), "anyone" or {"rooms": ["course_*"]} (names that match))";
+    R"("granted" (whom sio-authd lets in), "user" (who is logged in), "anyone" or {"rooms": ["course_*"]} (names that match))";
 constexpr std::string_view emit_allow_forms =
-    R"("member" (who is in the room), "user" (who is logged in), "anyone" or {"rooms": ["course_*"]} (names that match))";
+    R"("granted" (whom sio-authd lets in), "member" (who is in the room), "user" (who is logged in), "anyone" or {"rooms": ["course_*"]} (names that match))";
 
 /// Names in the file may have control characters; a message stays one line, and does nothing to a terminal.
 std::string one_line(std::string_view text) {
@@ -169,8 +169,9 @@ private:
     Args args(const Node& node, Place& place);
     std::vector<Condition> conditions(const Node& node, Place& place);
     std::optional<Condition> condition(const Node& node, Place& place, bool may_negate);
-    std::vector<Rule> allow(const Node& node, bool has_rooms, bool is_join);
-    std::optional<Rule> rule(const Node& node, bool has_rooms, bool is_join);
+    std::vector<Rule> allow(const Node& node, Place& place, bool has_rooms, bool is_join);
+    std::optional<Rule> rule(const Node& node, Place& place, bool has_rooms, bool is_join);
+    void room_token(const Node& node, Place& place, Rule& out);
     Milliseconds duration(const Node& node, Milliseconds fallback);
     bool flag(const Node& node);
     std::string about(const Node& node);
@@ -396,7 +397,8 @@ void Loader::event_list(const Node& node, ActionList& out) {
             has_do = true;
             list(member.node, Scope::event, out);
         } else if (member.name == "allow") {
-            out.allow = allow(member.node, false, false);
+            Place place{.scope = Scope::event, .list = &out};
+            out.allow = allow(member.node, place, false, false);
         } else {
             out.about = about(member.node);
         }
@@ -481,7 +483,7 @@ std::optional<Action> Loader::action(const Node& node, Place& place) {
     const auto rights = std::ranges::find(all, "allow"sv, &Member::name);
     if (rights != all.end()) {
         const auto* const emit = std::get_if<Emit>(&result.verb);
-        result.allow = allow(rights->node, emit == nullptr || !emit->rooms.empty(), emit == nullptr);
+        result.allow = allow(rights->node, place, emit == nullptr || !emit->rooms.empty(), emit == nullptr);
     }
     check_rights(operand, result);
     return result;
@@ -675,7 +677,7 @@ void Loader::check_rights(const Node& node, const Action& action) {
                name.tail.empty();
     });
     const bool is_bounded = std::ranges::any_of(*action.allow, [](const Rule& rule) {
-        return rule.kind == Rule::Kind::rooms || rule.kind == Rule::Kind::member;
+        return rule.kind == Rule::Kind::rooms || rule.kind == Rule::Kind::member || rule.kind == Rule::Kind::granted;
     });
     if (is_bare && !is_bounded) {
         warn(node,
@@ -797,20 +799,39 @@ std::optional<Condition> Loader::condition(const Node& node, Place& place, bool 
     return result;
 }
 
-std::vector<Rule> Loader::allow(const Node& node, bool has_rooms, bool is_join) {
+std::vector<Rule> Loader::allow(const Node& node, Place& place, bool has_rooms, bool is_join) {
     std::vector<Rule> result;
     const std::vector<Node> all = node.is(Kind::array) ? node.elements() : std::vector<Node>{node};
     if (all.empty()) problem(node, R"(states no rule; write "anyone" if anyone may)");
     for (const Node& element : all) {
-        if (auto read = rule(element, has_rooms, is_join)) result.push_back(std::move(*read));
+        if (auto read = rule(element, place, has_rooms, is_join)) result.push_back(std::move(*read));
+    }
+    if (std::ranges::count(result, Rule::Kind::granted, &Rule::kind) > 1) {
+        problem(node, "asks sio-authd twice; keep one \"granted\"");
     }
     return result;
 }
 
-std::optional<Rule> Loader::rule(const Node& node, bool has_rooms, bool is_join) {
-    constexpr std::array words = {"anyone"sv, "user"sv, "member"sv};
-    constexpr std::array values = {Rule::Kind::anyone, Rule::Kind::user, Rule::Kind::member};
-    constexpr std::array keys = {"rooms"sv};
+/// What is shown to sio-authd: `{"token": "{event.0.token}"}`.
+void Loader::room_token(const Node& node, Place& place, Rule& out) {
+    constexpr std::array words = {"token"sv};
+    constexpr std::string_view remedy = R"(write {"granted": {"token": "{event.0.token}"}}, or "granted")";
+    if (!expect(node, Kind::object, "is not what sio-authd is shown; " + std::string{remedy})) return;
+    const std::size_t before = problems_.size();
+    const std::vector<Member> all = members(node, words);
+    if (problems_.size() != before) return;
+    if (all.empty() || !all[0].node.is(Kind::string) || all[0].node.value.size() == 2) {
+        return problem(node, "has no room token; " + std::string{remedy});
+    }
+    out.token = text_template(all[0].node, place);
+    out.has_token = true;
+}
+
+std::optional<Rule> Loader::rule(const Node& node, Place& place, bool has_rooms, bool is_join) {
+    constexpr std::array words = {"anyone"sv, "user"sv, "member"sv, "granted"sv};
+    constexpr std::array values = {Rule::Kind::anyone, Rule::Kind::user, Rule::Kind::member, Rule::Kind::granted};
+    constexpr std::array keys = {"rooms"sv, "granted"sv};
+    constexpr std::string_view nobody = "asks about a socket, and there is none in on_online; leave it out";
     if (node.is(Kind::string)) {
         const std::string word = node.text();
         const auto at = std::ranges::find(words, word);
@@ -825,8 +846,12 @@ std::optional<Rule> Loader::rule(const Node& node, bool has_rooms, bool is_join)
             problem(node, "asks for those who are in the room already; write " + std::string{allow_forms});
         } else if (kind == Rule::Kind::member && !has_rooms) {
             problem(node, "needs a room; write it beside an \"emit\" to a room");
+        } else if (kind == Rule::Kind::granted && !has_rooms) {
+            problem(node, R"(needs a room; write it beside a "join", or an "emit" to a room)");
+        } else if (kind == Rule::Kind::granted && place.scope == Scope::presence) {
+            problem(node, nobody);
         }
-        return Rule{kind, {}};
+        return Rule{.kind = kind};
     }
     if (!expect(node, Kind::object, "is not a rule; write " + std::string{is_join ? allow_forms : emit_allow_forms})) {
         return std::nullopt;
@@ -838,7 +863,17 @@ std::optional<Rule> Loader::rule(const Node& node, bool has_rooms, bool is_join)
     const std::size_t before = problems_.size();
     const std::vector<Member> all = members(node, keys);
     if (problems_.size() != before) return std::nullopt;
-    Rule result{Rule::Kind::rooms, {}};
+    if (all.size() > 1) {
+        problem(node, "states several rules at once; write a list of them: [{…}, {…}]");
+        return std::nullopt;
+    }
+    if (all.size() == 1 && all[0].name == "granted") {
+        Rule granted{.kind = Rule::Kind::granted};
+        if (place.scope == Scope::presence) problem(node, nobody);
+        room_token(all[0].node, place, granted);
+        return granted;
+    }
+    Rule result{.kind = Rule::Kind::rooms};
     const std::vector<Node> patterns =
         all.size() == 1 && all[0].node.is(Kind::array) ? all[0].node.elements() : std::vector<Node>{};
     if (patterns.empty()) {

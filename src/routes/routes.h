@@ -24,10 +24,11 @@ namespace sio::routes {
 
 using Milliseconds = std::chrono::milliseconds;
 
-inline constexpr Milliseconds max_delay{60'000};          ///< of `after` and `timeout`, inclusive
-inline constexpr Milliseconds default_timeout{10'000};    ///< of `ask`, `hand` and `publish`
-inline constexpr std::size_t max_room_bytes = 256;        ///< of a room name, inclusive
-inline constexpr std::size_t max_topic_bytes = 256;       ///< of a topic or a key, inclusive
+inline constexpr Milliseconds max_delay{60'000};           ///< of `after` and `timeout`, inclusive
+inline constexpr Milliseconds default_timeout{10'000};     ///< of `ask`, `hand` and `publish`
+inline constexpr std::size_t max_room_bytes = 256;         ///< of a room name, inclusive
+inline constexpr std::size_t max_topic_bytes = 256;        ///< of a topic or a key, inclusive
+inline constexpr std::size_t max_room_token_bytes = 4096;  ///< of a room token, inclusive
 inline constexpr std::size_t max_pattern_bytes = 256;     ///< of a namespace name that patterns are tried on, inclusive
 inline constexpr std::size_t max_actions = 64;            ///< of one list, inclusive
 inline constexpr std::size_t max_file_bytes = 4U << 20U;  ///< of the file, inclusive
@@ -36,12 +37,15 @@ inline constexpr std::size_t max_file_bytes = 4U << 20U;  ///< of the file, incl
 struct Rule {
     enum class Kind : std::uint8_t {
         anyone,
-        user,    ///< not anonymous
-        member,  ///< the socket is in each room the action names
-        rooms,   ///< each room the action names matches one of `patterns`
+        user,     ///< not anonymous
+        member,   ///< the socket is in each room the action names
+        rooms,    ///< each room the action names matches one of `patterns`
+        granted,  ///< sio-authd lets the socket into each room the action names
     };
     Kind kind;
-    std::vector<std::string> patterns;  ///< `*` stands for any run of characters
+    std::vector<std::string> patterns = {};  ///< `*` stands for any run of characters
+    Template token = {};                     ///< of granted: a text, the room token that is shown
+    bool has_token = false;
 };
 
 /// A condition of `when`.

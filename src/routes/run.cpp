@@ -33,6 +33,12 @@ std::string seconds(Milliseconds time) {
     return ms % 1000 == 0 ? std::to_string(ms / 1000) + " s" : std::to_string(ms) + " ms";
 }
 
+/// Rooms that an action names, and what is shown for the right to be in them.
+struct Claim {
+    std::vector<std::string> rooms;
+    std::string token;
+};
+
 /// The output of a `hand`, kept until the list ends.
 struct Output {
     std::string args;
@@ -48,6 +54,7 @@ struct Run::Waiting {
     std::size_t next = 0;  ///< the action that waits
     bool acked = false;
     std::optional<Output> output;
+    std::optional<Claim> claim;  ///< what it waits to be granted
 
     std::string event, args, socket_id, nsp, transport, user_id, user, auth, address, reason, answer;
     std::vector<std::string> attachments, answer_attachments;
@@ -110,6 +117,7 @@ struct Run::State {
     bool is_suspended = false;
     bool acked = false;
     std::optional<Output> output = {};
+    std::optional<Claim> granted = {};  ///< to the next action
 
     // Storage that actions share.
     Rendered event_buffer = {};
@@ -118,6 +126,7 @@ struct Run::State {
     std::vector<std::string> rooms_buffer = {};
     std::vector<std::string> except_buffer = {};
     std::string text_buffer = {};
+    std::string token_buffer = {};
 
     // After a disconnect, which may end what the caller's views point into.
     std::unique_ptr<Waiting> kept = {};
@@ -130,9 +139,12 @@ struct Run::State {
     std::unique_ptr<Run> suspend();
 
     Result<std::span<const std::string>> names(const Rooms& rooms, std::vector<std::string>& buffer);
+    Result<std::span<const std::string>> claimed(const Rooms& rooms);
     Result<Message> message(const Template& event, const Args& args);
     Result<void> fill(const Args& args, Message& message);
     std::optional<Stop> forbidden(const std::vector<Rule>& rules, std::span<const std::string> rooms);
+    std::optional<Stop> barred(const Action& action, std::span<const std::string> rooms);
+    Result<void> show(const Rule& rule);
 
     std::optional<Stop> run(const Action& action, const Join& join);
     std::optional<Stop> run(const Action& action, const Leave& leave);
@@ -202,6 +214,7 @@ void Run::State::go() {
         if (const auto failed = step(action)) return stop(verb_of(action), *failed);
         if (is_suspended) return;
         has_waited = false;
+        granted.reset();
         ++next;
     }
     if (output && context.wants_ack && !acked) host.ack(output->args, output->attachments);
@@ -339,19 +352,72 @@ std::optional<Stop> Run::State::forbidden(const std::vector<Rule>& rules, std::s
                     }
                 }
                 break;
+            case Rule::Kind::granted: break;  // barred() asks, once all others hold
         }
     }
     return std::nullopt;
 }
 
-std::optional<Stop> Run::State::run(const Action& action, const Join& join) {
-    const auto rooms = names(join.rooms, rooms_buffer);
-    if (!rooms) return denied(rooms.error());
-    if (action.allow) {
-        if (auto no = forbidden(*action.allow, *rooms)) return no;
+namespace {
+
+const Rule* grant_of(const Action& action) {
+    if (!action.allow) return nullptr;
+    const auto found = std::ranges::find(*action.allow, Rule::Kind::granted, &Rule::kind);
+    return found == action.allow->end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+/// The rooms that the action names, now or when it asked for them.
+Result<std::span<const std::string>> Run::State::claimed(const Rooms& rooms) {
+    if (granted) return std::span<const std::string>{granted->rooms};
+    return names(rooms, rooms_buffer);
+}
+
+/// Renders the room token; none when a part of it is missing.
+Result<void> Run::State::show(const Rule& rule) {
+    token_buffer.clear();
+    if (!rule.has_token) return {};
+    std::string storage;
+    for (const Template::Piece& piece : rule.token.pieces) {
+        const auto raw = look_up(piece.reference, context, storage);
+        if (!raw || *raw == "null" || *raw == "\"\"") return {};
     }
+    if (auto done = render_text(rule.token, context, token_buffer); !done) return done;
+    if (token_buffer.size() > max_room_token_bytes) return fail(Errc::denied, "the room token is too long");
+    return {};
+}
+
+/// Whether the action may not be done, or (is_suspended) not yet.
+std::optional<Stop> Run::State::barred(const Action& action, std::span<const std::string> rooms) {
+    if (!action.allow) return std::nullopt;
+    if (auto no = forbidden(*action.allow, rooms)) return no;
+    const Rule* const rule = grant_of(action);
+    if (rule == nullptr || granted || rooms.empty()) return std::nullopt;
+    if (auto done = show(*rule); !done) return denied(done.error());
+    if (const auto known = host.known(rooms, token_buffer)) {
+        switch (known->kind) {
+            case Grant::Kind::granted: return std::nullopt;
+            case Grant::Kind::denied: return Stop{"denied", known->reason};
+            case Grant::Kind::unavailable: return Stop{"unavailable", known->reason};
+        }
+    }
+    auto waiting = copy();
+    waiting->claim = Claim{{rooms.begin(), rooms.end()}, token_buffer};
+    is_suspended = true;
+    host.authorize(rooms, token_buffer, std::unique_ptr<Run>{new Run{std::move(waiting)}});
+    return std::nullopt;
+}
+
+std::optional<Stop> Run::State::run(const Action& action, const Join& join) {
+    const auto rooms = claimed(join.rooms);
+    if (!rooms) return denied(rooms.error());
+    if (auto no = barred(action, *rooms)) return no;
+    if (is_suspended) return std::nullopt;
+    std::optional<std::string_view> token;
+    if (grant_of(action) != nullptr) token = granted ? granted->token : token_buffer;
     for (const std::string& room : *rooms) {
-        if (const auto joined = host.join(room); !joined) return denied(joined.error());
+        if (const auto joined = host.join(room, token); !joined) return denied(joined.error());
     }
     return std::nullopt;
 }
@@ -366,7 +432,7 @@ std::optional<Stop> Run::State::run(const Action&, const Leave& leave) {
 std::optional<Stop> Run::State::run(const Action& action, const Emit& emit) {
     Target target{.audience = emit.to, .is_volatile = emit.is_volatile, .is_local = emit.is_local};
     if (!emit.rooms.empty()) {
-        const auto rooms = names(emit.rooms, rooms_buffer);
+        const auto rooms = claimed(emit.rooms);
         if (!rooms) return denied(rooms.error());
         target.rooms = *rooms;
     }
@@ -375,9 +441,8 @@ std::optional<Stop> Run::State::run(const Action& action, const Emit& emit) {
         if (!except) return denied(except.error());
         target.except = *except;
     }
-    if (action.allow) {
-        if (auto no = forbidden(*action.allow, target.rooms)) return no;
-    }
+    if (auto no = barred(action, target.rooms)) return no;
+    if (is_suspended) return std::nullopt;
     const auto built = message(emit.event, emit.args);
     if (!built) return denied(built.error());
     const bool is_for_rooms = emit.to == Audience::rooms || emit.to == Audience::others_in;
@@ -480,6 +545,10 @@ std::size_t Run::bytes_held() const noexcept {
         bytes += w.output->args.size();
         for (const std::string& attachment : w.output->attachments) bytes += attachment.size();
     }
+    if (w.claim) {
+        bytes += w.claim->token.size();
+        for (const std::string& room : w.claim->rooms) bytes += room.size();
+    }
     return bytes;
 }
 
@@ -505,6 +574,22 @@ void Run::resume(std::unique_ptr<Run> run, Host& host, std::int64_t now_ms, cons
     state.context.facts = &facts;
 
     const Action& action = state.list.actions[state.next];
+    if (waiting.claim) {
+        const auto told = [&answer](std::string_view otherwise) {
+            return std::string{answer.reason.empty() ? otherwise : answer.reason};
+        };
+        switch (answer.outcome) {
+            case Answer::Outcome::answered:
+                state.granted = std::move(waiting.claim);
+                state.has_waited = true;
+                return state.go();
+            case Answer::Outcome::failed:
+                return state.stop(verb_of(action), {"denied", told("the room is not granted")});
+            default:
+                return state.stop(verb_of(action),
+                                  {"unavailable", told("whether the room is granted cannot be told just now")});
+        }
+    }
     const Question question = question_of(action);
     if (answer.outcome == Answer::Outcome::elapsed || !question.is_one) {
         state.has_waited = true;

@@ -41,14 +41,25 @@ struct Target {
     bool is_local = false;
 };
 
+/// What is said of a socket's right to be in rooms.
+struct Grant {
+    enum class Kind : std::uint8_t {
+        granted,
+        denied,
+        unavailable,  ///< it cannot be told just now
+    } kind = Kind::unavailable;
+    std::string reason;  ///< one sentence for the client
+};
+
 /// How a wait ended.
 struct Answer {
     enum class Outcome {
         elapsed,   ///< the time of schedule() is over
-        answered,  ///< `args` and `attachments` hold the answer
+        answered,  ///< `args` and `attachments` hold the answer; of authorize(): granted
         timed_out,
-        nobody,  ///< no handler is waiting, the socket is gone, or there is nowhere to publish: `reason`
-        failed,  ///< the handler, or the stream, answered with an error: `reason`
+        nobody,  ///< no handler is waiting, the socket is gone, or there is nowhere to publish: `reason`; of
+                 ///< authorize(): it cannot be told
+        failed,  ///< the handler, or the stream, answered with an error: `reason`; of authorize(): denied
     } outcome = Outcome::elapsed;
     std::string_view args;  ///< raw JSON, comma-separated
     std::span<const std::string> attachments;
@@ -58,12 +69,13 @@ struct Answer {
 /// What a list does, done by the gateway for one socket. Run calls it; it may be made anew for each call and need not
 /// outlive it. Emits, acks and leaves to a socket that is gone are dropped in silence.
 ///
-/// A Run given to ask(), hand(), publish() or schedule() is the rest of the list: keep it and call Run::resume() once,
-/// later or as the last thing within the call; or drop it, and the list ends there.
+/// A Run given to ask(), hand(), publish(), authorize() or schedule() is the rest of the list: keep it and call
+/// Run::resume() once, later or as the last thing within the call; or drop it, and the list ends there.
 class Host : public Facts {
 public:
-    /// Errors (of any code) end the list and are told to a client that wants an acknowledgement.
-    virtual Result<void> join(std::string_view room) = 0;
+    /// `room_token` is there when a `granted` rule allowed the join: what was shown for it, empty when that was
+    /// nothing. Errors (of any code) end the list and are told to a client that wants an acknowledgement.
+    virtual Result<void> join(std::string_view room, std::optional<std::string_view> room_token) = 0;
     virtual void leave(std::string_view room) = 0;
     virtual void emit(const Message& message, const Target& target) = 0;
 
@@ -79,6 +91,16 @@ public:
 
     /// Appends to the stream of events; the answer has no arguments.
     virtual void publish(const Publication& publication, Milliseconds timeout, std::unique_ptr<Run> rest) = 0;
+
+    /// What is known without asking of the socket's right to all of `rooms`; nothing: it has to be asked. `room_token`
+    /// is empty when there is none. Called for one room at least.
+    [[nodiscard]] virtual std::optional<Grant> known(std::span<const std::string> rooms,
+                                                     std::string_view room_token) = 0;
+
+    /// Asks for that right; the answer has no arguments. The list goes on with these rooms if it is `answered`, and
+    /// ends for any other answer. Views last for the call.
+    virtual void authorize(std::span<const std::string> rooms, std::string_view room_token,
+                           std::unique_ptr<Run> rest) = 0;
 
     virtual void schedule(Milliseconds delay, std::unique_ptr<Run> rest) = 0;
 
@@ -96,8 +118,8 @@ public:
 /// it gets `{"error":CODE,"reason":SENTENCE}`. When a list ends well without `ack`, the output of its last `hand` is
 /// the acknowledgement; without `hand` there is none.
 ///
-/// Without `ask`, `hand`, `publish` and `after` a list runs on the caller's views within start(). To wait, the list
-/// copies what it still needs and becomes an object that the host owns.
+/// Without `ask`, `hand`, `publish`, `after` and rights that have to be asked for, a list runs on the caller's views
+/// within start(). To wait, the list copies what it still needs and becomes an object that the host owns.
 class Run {
 public:
     /// Runs `list`, which belongs to `routes`; a list that waits shares `routes`, so that a reload does not disturb it.

@@ -1,7 +1,12 @@
 #include "sioctl/answer.h"
 
+#include <charconv>
+#include <chrono>
+#include <cstdlib>
+
 #include "base/bytes.h"
 #include "base/json.h"
+#include "routes/template.h"
 
 namespace sio::sioctl {
 
@@ -12,14 +17,27 @@ int finish(const Failure& failure) {
     return failure.exit;
 }
 
-Outcome<std::string> ask_gateway(const Invocation& invocation, std::string_view cmd,
-                                 const wire::ObjectWriter& members) {
+namespace {
+
+Outcome<std::string> ask(const Invocation& invocation, const std::string& path, const Peer& peer, std::string_view cmd,
+                         const wire::ObjectWriter& members) {
     const auto wait = invocation.time("--timeout", 10s);
     if (!wait) return tl::unexpected(wait.error());
     const Deadline deadline = deadline_in(*wait);
-    auto control = Control::open(invocation.control_path(), deadline);
+    auto control = Control::open(path, deadline, peer);
     if (!control) return tl::unexpected(control.error());
     return control->ask(cmd, members, deadline);
+}
+
+}  // namespace
+
+Outcome<std::string> ask_gateway(const Invocation& invocation, std::string_view cmd,
+                                 const wire::ObjectWriter& members) {
+    return ask(invocation, invocation.control_path(), gateway_peer, cmd, members);
+}
+
+Outcome<std::string> ask_authd(const Invocation& invocation, std::string_view cmd, const wire::ObjectWriter& members) {
+    return ask(invocation, invocation.authd_path(), authd_peer, cmd, members);
 }
 
 int silent_nodes(std::string_view answer) {
@@ -66,6 +84,25 @@ std::string shown_time(std::uint64_t ms) {
     const std::uint64_t hours = minutes / 60;
     if (hours < 48) return std::to_string(hours) + " h " + std::to_string(minutes % 60) + " min";
     return std::to_string(hours / 24) + " d " + std::to_string(hours % 24) + " h";
+}
+
+std::optional<std::int64_t> moment(std::string_view json) {
+    if (json::kind_of(json) != json::Kind::number) return std::nullopt;
+    double seconds = 0;
+    const auto parsed = std::from_chars(json.data(), json.data() + json.size(), seconds);
+    if (parsed.ec != std::errc{} || !(seconds >= 0 && seconds < 253'402'300'800.0)) return std::nullopt;
+    return static_cast<std::int64_t>(seconds);
+}
+
+std::string shown_moment(std::string_view json) {
+    const auto seconds = moment(json);
+    if (!seconds) return cell(json);
+    const std::int64_t away =
+        *seconds -
+        std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+    const std::string time = shown_time(static_cast<std::uint64_t>(std::abs(away)) * 1000);
+    const std::string iso = routes::iso_time(*seconds * 1000).substr(0, 19) + "Z";
+    return iso + (away >= 0 ? " (in " + time + ")" : " (" + time + " ago)");
 }
 
 }  // namespace sio::sioctl

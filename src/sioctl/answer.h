@@ -1,6 +1,8 @@
 // One question, one answer, printed: what most commands share.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +21,9 @@ int finish(const Failure& failure);
 /// Asks the gateway one question within `--timeout` (10 s unless given) and gives the whole answer.
 Outcome<std::string> ask_gateway(const Invocation& invocation, std::string_view cmd, const wire::ObjectWriter& members);
 
+/// The same of sio-authd.
+Outcome<std::string> ask_authd(const Invocation& invocation, std::string_view cmd, const wire::ObjectWriter& members);
+
 /// Complains about each node that did not answer. The exit code: `partial` when there is one, else `ok`.
 int silent_nodes(std::string_view answer);
 
@@ -36,5 +41,12 @@ std::string text_member(std::string_view object, std::string_view key);
 
 /// A length of time for people: `850 ms`, `12 s`, `3 min`, `2 h 5 min`, `4 d 1 h`.
 std::string shown_time(std::uint64_t ms);
+
+/// Seconds since 1970 that a JSON number stands for, fractions cut off; nothing when it is none, or not between 1970
+/// and the year 9999.
+std::optional<std::int64_t> moment(std::string_view json);
+
+/// Such a moment for people: `2026-01-31T12:00:00Z (in 2 h 5 min)`; what it is written as when it is none.
+std::string shown_moment(std::string_view json);
 
 }  // namespace sio::sioctl

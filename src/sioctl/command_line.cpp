@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <map>
 #include <memory>
 #include <sstream>
 
@@ -39,16 +40,18 @@ public:
             "  sioctl emit notification '{\"message\":\"hello\"}' --to alice\n"
             "  sioctl listen | jq -r .event");
         add(app_, global_options());
-        CLI::App* routes = nullptr;
+        std::map<std::string, CLI::App*, std::less<>> groups;
         for (const Command& command : commands()) {
             CLI::App* parent = &app_;
             std::string word{command.words};
             if (const std::size_t blank = word.find(' '); blank != std::string::npos) {
-                if (routes == nullptr) {
-                    routes = app_.add_subcommand(word.substr(0, blank), "check, explain and reload routes");
-                    routes->require_subcommand(1, 1)->fallthrough();
+                const std::string first = word.substr(0, blank);
+                CLI::App*& group = groups[first];
+                if (group == nullptr) {
+                    group = app_.add_subcommand(first, std::string(find_group(first)->sentence));
+                    group->require_subcommand(1, 1)->fallthrough();
                 }
-                parent = routes;
+                parent = group;
                 word = word.substr(blank + 1);
             }
             CLI::App* app = parent->add_subcommand(word, std::string(command.sentence));
@@ -183,11 +186,14 @@ private:
     std::string describe(const CLI::ParseError& error, const std::vector<std::string>& words) const {
         std::string text = error.what();
         if (text == "A subcommand is required") {
-            const auto known = [](const std::string& word) { return word.starts_with('-') || word == "routes"; };
+            const auto known = [](const std::string& word) {
+                return word.starts_with('-') || find_group(word) != nullptr;
+            };
             const auto unknown = std::find_if_not(words.rbegin(), words.rend(), known);
-            const bool in_routes = std::find(words.begin(), words.end(), "routes") != words.end();
+            const auto group = std::find_if(words.rbegin(), words.rend(),
+                                            [](const std::string& word) { return find_group(word) != nullptr; });
             text = unknown == words.rend() ? "which command?" : "no such command: " + *unknown;
-            if (in_routes) text += "; sioctl routes has check, explain, reload and show";
+            if (group != words.rend()) text += "; sioctl " + *group + " has " + members_of(*group);
         }
         std::erase(text, shield);
         if (const std::size_t line = text.find('\n'); line != std::string::npos) text.resize(line);
@@ -198,6 +204,21 @@ private:
             if (app->parsed()) help += " " + std::string(command->words);
         }
         return text + " (" + help + " --help)";
+    }
+
+    /// `check, explain and reload`
+    static std::string members_of(std::string_view group) {
+        std::vector<std::string_view> all;
+        for (const Command& command : commands()) {
+            if (command.words.starts_with(std::string(group) + " "))
+                all.push_back(command.words.substr(group.size() + 1));
+        }
+        std::string text;
+        for (std::size_t i = 0; i < all.size(); ++i) {
+            if (i > 0) text += i + 1 == all.size() ? " and " : ", ";
+            text += all[i];
+        }
+        return text;
     }
 
     CLI::App app_;
@@ -298,6 +319,14 @@ std::string Invocation::control_path() const {
     if (has("--control")) return one("--control");
     const char* variable = std::getenv("SIO_CONTROL");
     return variable != nullptr && *variable != '\0' ? std::string(variable) : wire::default_control_path();
+}
+
+std::string Invocation::authd_path() const {
+    if (has("--authd")) return one("--authd");
+    const char* variable = std::getenv("SIO_AUTHD");
+    if (variable != nullptr && *variable != '\0') return variable;
+    const std::string beside = wire::default_control_path();
+    return beside.substr(0, beside.rfind('/') + 1) + "authd.sock";
 }
 
 Format Invocation::format(Format on_terminal, Format in_pipe) const {

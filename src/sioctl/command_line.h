@@ -43,6 +43,8 @@ public:
     [[nodiscard]] Outcome<wire::Selection> selection() const;
 
     [[nodiscard]] std::string control_path() const;
+    /// sio-authd's socket: --authd, SIO_AUTHD, or the default beside the gateway's.
+    [[nodiscard]] std::string authd_path() const;
     [[nodiscard]] bool quiet() const { return has("--quiet"); }
     /// The format of `-o`, or else `on_terminal` when standard output is one and `in_pipe` when not.
     [[nodiscard]] Format format(Format on_terminal = Format::table, Format in_pipe = Format::ndjson) const;

@@ -9,6 +9,11 @@ using Arguments = std::vector<Argument>;
 constexpr Argument nsp_option{"--nsp", Times::once, "NAMESPACE", "the namespace (default /)"};
 constexpr Argument nsp_filter{"--nsp", Times::once, "NAMESPACE", "only this namespace (default: all)"};
 constexpr Argument all_option{"--all", Times::flag, "", "everybody in the namespace"};
+constexpr Argument authd_option{"--authd", Times::once, "PATH", "the socket of sio-authd (environment: SIO_AUTHD)",
+                                "@file"};
+constexpr Argument secret_option{"--secret-file", Times::once, "FILE",
+                                 "the secrets, one a line, newest first (default: AUTH_SECRET of the environment)",
+                                 "@file"};
 constexpr Argument answer_timeout{"--timeout", Times::once, "TIME", "how long to wait for the answer (default 10s)"};
 
 /// The options that select sockets, and then those of the command.
@@ -181,6 +186,8 @@ std::vector<Command> make_commands() {
           {"--header", Times::many, "NAME=VALUE", "in the head of the handshake; may be repeated"},
           {"--room", Times::many, "ROOM", "a room the socket is in; may be repeated"},
           {"--answer", Times::many, "JSON", "an argument of what `ask` or `hand` is answered; may be repeated"},
+          {"--right", Times::once, "ANSWER", "what sio-authd says of a room (default granted)",
+           "granted|denied|unavailable"},
           {"--string", Times::flag, "", "take each ARG as plain text"}},
          "show what a routes file makes of an event",
          "  sioctl routes explain routes.json new_message '{\"room\":\"r\"}' --user alice",
@@ -197,6 +204,76 @@ std::vector<Command> make_commands() {
                      "tell which routes file is in force",
                      "  sioctl routes show",
                      run_routes_show});
+    table.push_back(
+        {"routes can-i",
+         {},
+         {{"--user", Times::once, "USER", "whose right it is (default: an anonymous client's)"},
+          {"--room", Times::once, "ROOM", "the room"},
+          {"--claims", Times::once, "JSON", "what else is known of the user, as rules by claim need it"},
+          {"--room-token", Times::once, "TOKEN", "what the user shows for the room; `-`: read it from standard input"},
+          {"--routes", Times::once, "FILE", "also show what in this routes file names the room", "@file"},
+          {"--event", Times::once, "EVENT", "with --routes: only this event"},
+          authd_option,
+          answer_timeout},
+         "ask sio-authd whether a user may be in a room, and why (exit 77: no)",
+         "  sioctl routes can-i --user 42 --room course_7 --claims '{\"role\":\"teacher\"}'\n"
+         "  sioctl routes can-i --user 42 --room course_7 --routes routes.json --event join_course",
+         run_routes_can_i});
+    table.push_back({"revoke",
+                     {{"WHAT", Times::once, "", "whose sockets", "user|session"},
+                      {"NAME", Times::once, "", "the user's id, or the session as `token verify` names it"}},
+                     {{"--for", Times::once, "TIME", "how long it holds (default: as sio-authd is configured)"},
+                      {"--lift", Times::flag, "", "end it"},
+                      authd_option,
+                      answer_timeout},
+                     "close a user's or a session's sockets everywhere, and let them in no more",
+                     "  sioctl revoke user 42 --for 10m\n  sioctl revoke user 42 --lift",
+                     run_revoke});
+    table.push_back({"revocations",
+                     {},
+                     {authd_option, answer_timeout},
+                     "list what is revoked",
+                     "  sioctl revocations -o ndjson | jq -r .user",
+                     run_revocations});
+    table.push_back(
+        {"token make",
+         {},
+         {{"--kind", Times::once, "KIND", "of Auth.js 5 (default), of NextAuth 4, signed, or for a room",
+           "v5|v4|jwt|room"},
+          {"--user", Times::once, "USER", "whose it is: the claim sub"},
+          {"--claim", Times::many, "NAME=VALUE", "a claim; VALUE is JSON or else a text; may be repeated"},
+          {"--claims", Times::once, "JSON", "an object of claims"},
+          {"--expires", Times::once, "TIME", "how long it is good (default 720h); -TIME: so long ago it ended"},
+          {"--cookie-name", Times::once, "NAME", "the cookie it is for (v5; default authjs.session-token)"},
+          {"--algorithm", Times::once, "ALGORITHM", "how it is signed (jwt and room; default HS256)",
+           "HS256|HS384|HS512"},
+          {"--room", Times::many, "ROOM", "the room it opens, * stands for anything (room); may be repeated"},
+          secret_option},
+         "make a token, for tests",
+         "  AUTH_SECRET=$secret sioctl token make --user 42 --claim role=teacher --expires 1h\n"
+         "  sioctl token make --kind room --user 42 --room 'course_*' --secret-file room.secret",
+         run_token_make});
+    table.push_back({"token inspect",
+                     {{"TOKEN", Times::optional, "", "the token; `-` or nothing: read it from standard input"}},
+                     {},
+                     "show what can be read of a token without a key; verifies nothing",
+                     "  sioctl token inspect < token.txt\n  wl-paste | sioctl token inspect -o json",
+                     run_token_inspect});
+    table.push_back(
+        {"token verify",
+         {{"TOKEN", Times::optional, "", "the token; `-` or nothing: read it from standard input"}},
+         {{"--at", Times::once, "MOMENT", "judge as at this moment: seconds since 1970, or 2026-01-31T12:00:00Z"},
+          {"--cookie-name", Times::once, "NAME", "it is the value of this cookie (default: any)"},
+          {"--origin", Times::once, "ORIGIN", "the page it comes from, without which cookies do not count"},
+          {"--local", Times::flag, "", "do not ask sio-authd: check by the secrets given here"},
+          secret_option,
+          {"--room", Times::once, "ROOM", "with --local: it is a room token, and this the room"},
+          {"--user", Times::once, "USER", "with --room: who shows it"},
+          authd_option,
+          answer_timeout},
+         "say whether sio-authd takes a token, and which check failed (exit 77: it does not)",
+         "  sioctl token verify < token.txt\n  sioctl token verify --local --secret-file secret.txt < token.txt",
+         run_token_verify});
     table.push_back({"wait",
                      {},
                      {{"--ready", Times::flag, "", "until its checks are well, too"},
@@ -224,6 +301,19 @@ std::vector<Command> make_commands() {
 const std::vector<Command>& commands() {
     static const std::vector<Command> table = make_commands();
     return table;
+}
+
+const std::vector<Group>& groups() {
+    static const std::vector<Group> all{{"routes", "check, explain and reload routes; ask about rights"},
+                                        {"token", "make, read and verify tokens"}};
+    return all;
+}
+
+const Group* find_group(std::string_view word) noexcept {
+    for (const Group& group : groups()) {
+        if (group.word == word) return &group;
+    }
+    return nullptr;
 }
 
 const std::vector<Argument>& global_options() {

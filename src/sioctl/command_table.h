@@ -31,6 +31,18 @@ struct Command {
     bool takes_command = false;  ///< what follows `--` is a command to run
 };
 
+/// The first word of commands of two words. Those of a group stand together in the table.
+struct Group {
+    std::string_view word;
+    std::string_view sentence;
+};
+
+/// All groups.
+const std::vector<Group>& groups();
+
+/// The group of that word, or null.
+const Group* find_group(std::string_view word) noexcept;
+
 /// All commands, in the order --help shows them.
 const std::vector<Command>& commands();
 
@@ -64,6 +76,12 @@ int run_routes_check(const Invocation&);
 int run_routes_explain(const Invocation&);
 int run_routes_reload(const Invocation&);
 int run_routes_show(const Invocation&);
+int run_routes_can_i(const Invocation&);
+int run_revoke(const Invocation&);
+int run_revocations(const Invocation&);
+int run_token_make(const Invocation&);
+int run_token_inspect(const Invocation&);
+int run_token_verify(const Invocation&);
 int run_completion(const Invocation&);
 
 }  // namespace sio::sioctl

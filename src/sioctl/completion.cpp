@@ -11,7 +11,6 @@ namespace sio::sioctl {
 namespace {
 
 constexpr Argument help_option{"-h,--help", Times::flag, "", "how to use it"};
-constexpr std::string_view group_sentence = "check, explain and reload routes";
 
 std::string joined(const std::vector<std::string>& words, std::string_view separator) {
     std::string out;
@@ -53,9 +52,25 @@ std::vector<std::pair<std::string_view, std::string_view>> first_words() {
         if (second.empty())
             words.emplace_back(first, command.sentence);
         else if (words.empty() || words.back().first != first)  // those of a group stand together
-            words.emplace_back(first, group_sentence);
+            words.emplace_back(first, find_group(first)->sentence);
     }
     return words;
+}
+
+/// The second words of a group's commands.
+std::vector<std::string> seconds_of(const Group& group) {
+    std::vector<std::string> words;
+    for (const Command& command : commands()) {
+        const auto [first, second] = split_words(command);
+        if (first == group.word && !second.empty()) words.emplace_back(second);
+    }
+    return words;
+}
+
+std::string group_words(std::string_view separator) {
+    std::vector<std::string> words;
+    for (const Group& group : groups()) words.emplace_back(group.word);
+    return joined(words, separator);
 }
 
 // ---- bash ----
@@ -101,7 +116,9 @@ std::string bash_script() {
            "            -*) ;;\n"
            "            *)\n"
            "                if [[ -z $command ]]; then command=$word\n"
-           "                elif [[ $command == routes ]]; then command=\"routes $word\"; break\n"
+           "                elif [[ $command == @("
+        << group_words("|")
+        << ") ]]; then command=\"$command $word\"; break\n"
            "                else break; fi ;;\n"
            "        esac\n"
            "    done\n"
@@ -125,15 +142,11 @@ std::string bash_script() {
         << joined(before, " ")
         << "' -- \"$cur\"))\n"
            "            else COMPREPLY=($(compgen -W '"
-        << joined(words, " ")
-        << "' -- \"$cur\")); fi ;;\n"
-           "        routes) COMPREPLY=($(compgen -W '";
-    std::string subcommands;
-    for (const Command& command : commands()) {
-        const auto [first, second] = split_words(command);
-        if (!second.empty()) subcommands += (subcommands.empty() ? "" : " ") + std::string(second);
+        << joined(words, " ") << "' -- \"$cur\")); fi ;;\n";
+    for (const Group& group : groups()) {
+        out << "        " << group.word << ") COMPREPLY=($(compgen -W '" << joined(seconds_of(group), " ")
+            << "' -- \"$cur\")) ;;\n";
     }
-    out << subcommands << "' -- \"$cur\")) ;;\n";
     for (const Command& command : commands()) {
         out << "        '" << command.words
             << "')\n"
@@ -202,6 +215,32 @@ void zsh_arguments(std::ostringstream& out, const Command& command, std::string_
     out << indent << "    && return\n";
 }
 
+void zsh_group(std::ostringstream& out, const Group& group) {
+    out << "                " << group.word
+        << ")\n"
+           "                    if ((CURRENT == 2)); then\n"
+           "                        words_known=(\n";
+    for (const Command& command : commands()) {
+        if (const auto [first, second] = split_words(command); first == group.word && !second.empty())
+            out << "                            '" << second << ":" << zsh_text(command.sentence) << "'\n";
+    }
+    out << "                        )\n"
+           "                        _describe command words_known\n"
+           "                        return\n"
+           "                    fi\n"
+           "                    shift words\n"
+           "                    ((CURRENT--))\n"
+           "                    case $words[1] in\n";
+    for (const Command& command : commands()) {
+        const auto [first, second] = split_words(command);
+        if (first != group.word || second.empty()) continue;
+        out << "                        " << second << ")\n";
+        zsh_arguments(out, command, "                            ");
+        out << "                            ;;\n";
+    }
+    out << "                    esac ;;\n";
+}
+
 std::string zsh_script() {
     std::ostringstream out;
     out << "#compdef sioctl\n"
@@ -231,29 +270,8 @@ std::string zsh_script() {
         zsh_arguments(out, command, "                    ");
         out << "                    ;;\n";
     }
-    out << "                routes)\n"
-           "                    if ((CURRENT == 2)); then\n"
-           "                        words_known=(\n";
-    for (const Command& command : commands()) {
-        if (const auto second = split_words(command).second; !second.empty())
-            out << "                            '" << second << ":" << zsh_text(command.sentence) << "'\n";
-    }
-    out << "                        )\n"
-           "                        _describe command words_known\n"
-           "                        return\n"
-           "                    fi\n"
-           "                    shift words\n"
-           "                    ((CURRENT--))\n"
-           "                    case $words[1] in\n";
-    for (const Command& command : commands()) {
-        const auto second = split_words(command).second;
-        if (second.empty()) continue;
-        out << "                        " << second << ")\n";
-        zsh_arguments(out, command, "                            ");
-        out << "                            ;;\n";
-    }
-    out << "                    esac ;;\n"
-           "            esac ;;\n"
+    for (const Group& group : groups()) zsh_group(out, group);
+    out << "            esac ;;\n"
            "    esac\n"
            "}\n"
            "if [[ $funcstack[1] == _sioctl ]]; then _sioctl \"$@\"; else compdef _sioctl sioctl; fi\n";
@@ -293,15 +311,12 @@ std::string fish_script() {
     fish_option(out, "__fish_use_subcommand", {"--version", Times::flag, "", "which version this is"});
     for (const auto& [word, sentence] : first_words())
         out << "complete -c sioctl -n __fish_use_subcommand -a " << word << " -d " << fish_text(sentence) << "\n";
-    std::string seconds;
-    for (const Command& command : commands()) {
-        if (const auto second = split_words(command).second; !second.empty()) seconds += " " + std::string(second);
-    }
     for (const Command& command : commands()) {
         const auto [first, second] = split_words(command);
         std::string condition = "__fish_seen_subcommand_from " + std::string(first);
         if (!second.empty()) {
-            out << "complete -c sioctl -n " << fish_text(condition + "; and not __fish_seen_subcommand_from" + seconds)
+            const std::string seconds = joined(seconds_of(*find_group(first)), " ");
+            out << "complete -c sioctl -n " << fish_text(condition + "; and not __fish_seen_subcommand_from " + seconds)
                 << " -a " << second << " -d " << fish_text(command.sentence) << "\n";
             condition += "; and __fish_seen_subcommand_from " + std::string(second);
         }

@@ -13,7 +13,7 @@ int poll_timeout(const Deadline& deadline) {
     return static_cast<int>(std::clamp<std::int64_t>(left, 0, 3'600'000));
 }
 
-Outcome<Control> Control::open(const std::string& path, const Deadline& deadline) {
+Outcome<Control> Control::open(const std::string& path, const Deadline& deadline, const Peer& peer) {
     auto socket = net::UnixClient::connect(path);
     if (!socket) {
         const bool denied = socket.error().code == Errc::denied;
@@ -21,18 +21,22 @@ Outcome<Control> Control::open(const std::string& path, const Deadline& deadline
         return give_up(denied  ? exit_code::denied
                        : usage ? exit_code::usage
                                : exit_code::unavailable,
-                       "cannot reach the gateway at " + path + ": " + socket.error().what +
-                           (denied  ? "; its socket is for the user who runs it"
-                            : usage ? ""
-                                    : "; is sio-gateway running?") +
-                           " (--control PATH)");
+                       "cannot reach " + std::string(peer.name) + " at " + path + ": " + socket.error().what +
+                           (denied  ? std::string("; its socket is for the user who runs it")
+                            : usage ? std::string()
+                                    : "; is " + std::string(peer.program) + " running?") +
+                           " (" + std::string(peer.option) + " PATH)");
     }
-    Control control{std::move(*socket), path};
+    Control control{std::move(*socket), path, peer};
     control.socket_.queue(wire::admin_client_greeting());
     const auto line = control.receive_line(deadline);
     if (!line) return tl::unexpected(line.error());
     auto greeting = wire::parse_admin_greeting(*line);
     if (!greeting) return give_up(exit_code::protocol, "cannot talk to " + path + ": " + greeting.error().what);
+    if (peer.is_exclusive && greeting->program != peer.program) {
+        return give_up(exit_code::protocol, "cannot talk to " + path + ": that is " + greeting->program + ", not " +
+                                                std::string(peer.program));
+    }
     control.greeting_ = std::move(*greeting);
     return control;
 }
@@ -51,7 +55,7 @@ Outcome<void> Control::on_ready(short revents) {
     if (ended_) return tl::unexpected(*ended_);
     const auto bytes = socket_.on_ready(revents);
     if (!bytes) {
-        ended_ = Failure{exit_code::unavailable, "the gateway at " + path_ + " has gone: " + bytes.error().what};
+        ended_ = Failure{exit_code::unavailable, whom() + " has gone: " + bytes.error().what};
         return tl::unexpected(*ended_);
     }
     lines_.feed(*bytes);
@@ -61,8 +65,7 @@ Outcome<void> Control::on_ready(short revents) {
 Outcome<std::optional<std::string_view>> Control::next_line() {
     const auto line = lines_.next();
     if (line) return line;
-    if (lines_.too_long())
-        return give_up(exit_code::protocol, "the gateway at " + path_ + " sent a line of more than 8 MiB");
+    if (lines_.too_long()) return give_up(exit_code::protocol, whom() + " sent a line of more than 8 MiB");
     return std::optional<std::string_view>{};
 }
 
@@ -71,9 +74,7 @@ Outcome<std::optional<wire::AdminReply>> Control::next() {
     if (!line) return tl::unexpected(line.error());
     if (!*line) return std::optional<wire::AdminReply>{};
     auto reply = wire::parse_admin_reply(**line);
-    if (!reply)
-        return give_up(exit_code::protocol,
-                       "the gateway at " + path_ + " does not keep to the protocol: " + reply.error().what);
+    if (!reply) return give_up(exit_code::protocol, whom() + " does not keep to the protocol: " + reply.error().what);
     return std::optional<wire::AdminReply>{std::move(*reply)};
 }
 
@@ -89,7 +90,7 @@ Outcome<std::string_view> Control::receive_line(const Deadline& deadline) {
             // An end is told once all lines before it are read.
             static_cast<void>(on_ready(wait.revents));
         } else if (ready == 0 && deadline && Clock::now() >= *deadline) {
-            return give_up(exit_code::timeout, "the gateway at " + path_ + " does not answer in time");
+            return give_up(exit_code::timeout, whom() + " does not answer in time");
         }
     }
 }
@@ -98,9 +99,7 @@ Outcome<wire::AdminReply> Control::receive(const Deadline& deadline) {
     const auto line = receive_line(deadline);
     if (!line) return tl::unexpected(line.error());
     auto reply = wire::parse_admin_reply(*line);
-    if (!reply)
-        return give_up(exit_code::protocol,
-                       "the gateway at " + path_ + " does not keep to the protocol: " + reply.error().what);
+    if (!reply) return give_up(exit_code::protocol, whom() + " does not keep to the protocol: " + reply.error().what);
     return std::move(*reply);
 }
 
@@ -110,14 +109,16 @@ Outcome<std::string> Control::ask(std::string_view cmd, const wire::ObjectWriter
         const auto reply = receive(deadline);
         if (!reply) return tl::unexpected(reply.error());
         if (reply->kind == wire::AdminReply::Kind::error && (!reply->id || *reply->id == id))
-            return tl::unexpected(refusal(*reply));
+            return tl::unexpected(refusal(*reply, *peer_));
         if (reply->kind == wire::AdminReply::Kind::ok && reply->id == id) return std::string(reply->text);
     }
 }
 
-Failure Control::refusal(const wire::AdminReply& reply) {
-    if (reply.code == wire::admin_error::unknown_command)
-        return {exit_code::protocol, "the gateway does not know this command; it is older than this sioctl"};
+Failure Control::refusal(const wire::AdminReply& reply, const Peer& peer) {
+    if (reply.code == wire::admin_error::unknown_command) {
+        return {exit_code::protocol,
+                std::string(peer.name) + " does not know this command; it is older than this sioctl"};
+    }
     return {exit_code_for(reply.code), reply.message};
 }
 

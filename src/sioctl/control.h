@@ -21,11 +21,23 @@ inline Deadline deadline_in(std::chrono::milliseconds wait) { return Clock::now(
 /// What poll(2) wants to hear about a deadline: milliseconds, at least 0; -1 for none.
 int poll_timeout(const Deadline& deadline);
 
+/// Whom a command talks to, for its messages.
+struct Peer {
+    std::string_view name;     ///< "the gateway"
+    std::string_view program;  ///< "sio-gateway"
+    std::string_view option;   ///< that names its socket
+    bool is_exclusive;         ///< another program's commands do not help here
+};
+
+/// The gateway's commands are asked of any daemon: `health` and its like are the same for all.
+inline constexpr Peer gateway_peer{"the gateway", "sio-gateway", "--control", false};
+inline constexpr Peer authd_peer{"sio-authd", "sio-authd", "--authd", true};
+
 class Control {
 public:
     /// Connects and exchanges greetings. Failure: 69 when nobody is there, 77 when we may not, 75 when the greeting
-    /// does not come in time, 70 when it is none or of another major version.
-    static Outcome<Control> open(const std::string& path, const Deadline& deadline);
+    /// does not come in time, 70 when it is none, of another major version, or another program's.
+    static Outcome<Control> open(const std::string& path, const Deadline& deadline, const Peer& peer = gateway_peer);
 
     [[nodiscard]] const wire::AdminGreeting& greeting() const noexcept { return greeting_; }
 
@@ -48,15 +60,19 @@ public:
     Outcome<std::string> ask(std::string_view cmd, const wire::ObjectWriter& members, const Deadline& deadline);
 
     /// The Failure that a refusal amounts to.
-    static Failure refusal(const wire::AdminReply& reply);
+    static Failure refusal(const wire::AdminReply& reply, const Peer& peer = gateway_peer);
 
 private:
-    explicit Control(net::UnixClient socket, std::string path) : socket_(std::move(socket)), path_(std::move(path)) {}
+    Control(net::UnixClient socket, std::string path, const Peer& peer)
+        : socket_(std::move(socket)), path_(std::move(path)), peer_(&peer) {}
+    /// `the gateway at PATH`
+    [[nodiscard]] std::string whom() const { return std::string(peer_->name) + " at " + path_; }
     Outcome<std::optional<std::string_view>> next_line();
     Outcome<std::string_view> receive_line(const Deadline& deadline);
 
     net::UnixClient socket_;
     std::string path_;
+    const Peer* peer_;
     wire::LineSplitter lines_;
     wire::AdminGreeting greeting_;
     std::uint64_t last_id_ = 0;

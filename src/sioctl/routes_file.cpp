@@ -1,30 +1,18 @@
 // routes check, routes explain: a routes file, without a gateway.
 #include <algorithm>
 #include <cctype>
-#include <cerrno>
 #include <chrono>
-#include <cstring>
-#include <fstream>
-#include <sstream>
 
 #include "base/json.h"
 #include "routes/explain.h"
 #include "routes/routes.h"
 #include "sioctl/answer.h"
 #include "sioctl/arguments.h"
+#include "sioctl/files.h"
 
 namespace sio::sioctl {
 
 namespace {
-
-Outcome<std::string> read_file(const std::string& path) {
-    errno = 0;
-    std::ifstream file(path, std::ios::binary);
-    std::ostringstream text;
-    text << file.rdbuf();  // fails for an empty file, too: the parser says so
-    if (errno != 0) return give_up(exit_code::config, "cannot read " + path + ": " + std::strerror(errno));
-    return text.str();
-}
 
 /// Reads `NAME=VALUE` texts; names are made lower-case when they are a header's.
 Outcome<std::map<std::string, std::string, std::less<>>> pairs_of(const Invocation& invocation,
@@ -93,6 +81,9 @@ int run_routes_explain(const Invocation& invocation) {
     question.args = std::move(*arguments);
     question.answer = std::move(*answer);
     question.auth = invocation.one("--auth", "{}");
+    const std::string right = invocation.one("--right");
+    if (right == "denied") question.right = routes::Grant::Kind::denied;
+    if (right == "unavailable") question.right = routes::Grant::Kind::unavailable;
     question.rooms = invocation.all("--room");
     question.query = std::move(*query);
     question.header = std::move(*header);

@@ -45,7 +45,8 @@ public:
     std::optional<std::string> header(std::string_view name) const override { return query(name); }
     std::string rooms() const override { return R"(["sid","a\"b"])"; }
     bool is_in(std::string_view room) const override { return room.size() % 2 == 0; }
-    Result<void> join(std::string_view room) override {
+    Result<void> join(std::string_view room, std::optional<std::string_view> room_token) override {
+        FUZZ_CHECK(!room_token || room_token->size() <= max_room_token_bytes);
         check_room(room);
         if (room == "full") return fail(Errc::unavailable, "cannot join: full");
         return {};
@@ -74,6 +75,16 @@ public:
     void publish(const Publication& publication, Milliseconds timeout, std::unique_ptr<Run> rest) override {
         FUZZ_CHECK(json::is_valid(publication.value));
         keep(timeout, std::move(rest));
+    }
+    std::optional<Grant> known(std::span<const std::string> rooms, std::string_view room_token) override {
+        FUZZ_CHECK(!rooms.empty() && room_token.size() <= max_room_token_bytes);
+        for (const std::string& room : rooms) check_room(room);
+        if (rooms.front().size() % 3 == 0) return std::nullopt;
+        return Grant{.kind = rooms.front().size() % 3 == 1 ? Grant::Kind::granted : Grant::Kind::denied, .reason = "r"};
+    }
+    void authorize(std::span<const std::string> rooms, std::string_view, std::unique_ptr<Run> rest) override {
+        FUZZ_CHECK(!rooms.empty() && rest != nullptr);
+        waiting.push_back(std::move(rest));
     }
     void schedule(Milliseconds delay, std::unique_ptr<Run> rest) override { keep(delay, std::move(rest)); }
     void disconnect(Disconnect::What) override {}

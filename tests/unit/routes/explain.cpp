@@ -19,6 +19,7 @@ constexpr std::string_view file = R"({"version": 1, "namespaces": {
          "allow": "member", "volatile": true},
         {"ack": [{"ok": true}]}],
       "long": [{"ask": "q", "args": "{event.args}"}, {"emit": "a", "args": "{answer.args}", "after": "1s"}, {"hand": true}],
+      "course": [{"join": "course_{event.0}", "allow": ["user", {"granted": {"token": "{event.1}"}}]}, {"ack": []}],
       "order": [{"publish": "orders", "key": "{user.id}", "timeout": "2s"}, {"ack": [true]}],
       "bye": [{"leave": "lobby"}, {"disconnect": "namespace"}]}},
   "/no": {"refuse": {"message": "nope", "data": {"code": 42}}}}})";
@@ -81,6 +82,49 @@ Test(routes_explain, tells_what_would_happen) {
     cr_expect(to_text({}) == "nothing happens\n");
 }
 
+Test(routes_explain, says_what_sio_authd_would_be_asked) {
+    Question join = about("course", R"([7,"SECRET"])");
+    expect_text(join,
+                "1. grant: sio-authd is asked whether \"alice\" may be in [\"course_7\"] by a room token; here it says "
+                "granted\n"
+                "2. join: the socket joins the room \"course_7\"\n"
+                "3. ack: the event is acknowledged with []\n");
+    cr_expect(to_json(*ask(join)).find("SECRET") == std::string::npos);
+    cr_expect(to_json(*ask(join)).find(R"("rooms":["course_7"],"room_token":true,"supposed":"granted"})") !=
+              std::string::npos);
+    join.args = "[7]";
+    join.right = Grant::Kind::denied;
+    expect_text(join,
+                "1. grant: sio-authd is asked whether \"alice\" may be in [\"course_7\"]; here it says denied\n"
+                "2. stop: the list ends at \"join\": denied, the room is not granted\n"
+                "3. ack: the event is acknowledged with [{\"error\":\"denied\",\"reason\":\"the room is not "
+                "granted\"}]\n");
+    join.right = Grant::Kind::unavailable;
+    cr_expect(to_text(*ask(join)).find("unavailable, whether the room is granted cannot be told just now") !=
+              std::string::npos);
+    join.user.clear();
+    cr_expect(to_text(*ask(join)).starts_with("1. stop: the list ends at \"join\": denied, only for users"));
+}
+
+Test(routes_explain, ways_to_a_room) {
+    static const auto routes = parse_routes(file, "routes.json");
+    const auto shown = [](std::string_view room, std::string_view event = {}) {
+        std::string all;
+        for (const Way& way : ways_to(*routes, room, event)) {
+            all += way.nsp + " " + way.list + " " + way.verb + " " + way.room + " (" + way.allow + ")" +
+                   (way.is_granted_by_authd ? "!" : "") + "\n";
+        }
+        return all;
+    };
+    cr_expect(shown("course_7") ==
+              "/ on_disconnect emit {socket.rooms} (anyone)\n"
+              "/ chat emit course_{event.0} (member)\n"
+              "/ course join course_{event.0} (user, granted by {event.1})!\n");
+    cr_expect(shown("course_7", "course") == "/ course join course_{event.0} (user, granted by {event.1})!\n");
+    cr_expect(shown("lobby", "none").empty());
+    cr_expect(shown("lobby").starts_with("/ on_connect join lobby (anyone)\n"));
+}
+
 Test(routes_explain, as_json) {
     Question member = about("chat", "[7]");
     member.rooms = {"course_7"};
@@ -121,5 +165,5 @@ Test(routes_check, reports_problems_one_by_one) {
     cr_expect(bad.problems[0] == "r.json:1: /version: is a version this program does not know; write 1");
     cr_expect(bad.problems[1].starts_with("r.json:2: /x: is not known here; write "));
     const Report good = check(file, "r.json");
-    cr_expect(good.ok && good.problems.empty() && good.namespaces == 2 && good.events == 4);
+    cr_expect(good.ok && good.problems.empty() && good.namespaces == 2 && good.events == 5);
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,7 @@ public:
     std::vector<std::string> in_rooms;
     std::map<std::string, std::string, std::less<>> queries;
     std::map<std::string, std::string, std::less<>> headers;
+    std::optional<Grant> right;                     ///< what known() says
     std::string full_room;                          ///< joining it fails
     const char* last_args = nullptr;                ///< of the last ack
     const std::string* last_attachments = nullptr;  ///< of the last ack
@@ -44,10 +46,12 @@ public:
     std::string rooms() const override { return list(in_rooms); }
     bool is_in(std::string_view room) const override { return std::ranges::find(in_rooms, room) != in_rooms.end(); }
 
-    Result<void> join(std::string_view room) override {
+    Result<void> join(std::string_view room, std::optional<std::string_view> room_token) override {
         if (room == full_room) return fail(Errc::unavailable, "cannot join: too many rooms");
         in_rooms.emplace_back(room);
-        lines.push_back("join " + std::string{room});
+        std::string line = "join " + std::string{room};
+        if (room_token) line += " granted" + (room_token->empty() ? "" : " by " + std::string{*room_token});
+        lines.push_back(line);
         return {};
     }
     void leave(std::string_view room) override { lines.push_back("leave " + std::string{room}); }
@@ -82,6 +86,15 @@ public:
         lines.push_back(line + " for " + std::to_string(timeout.count()));
         waiting.push_back(std::move(rest));
     }
+    std::optional<Grant> known(std::span<const std::string> rooms, std::string_view room_token) override {
+        if (right) lines.push_back("know " + list(rooms) + by(room_token));
+        return right;
+    }
+    void authorize(std::span<const std::string> rooms, std::string_view room_token,
+                   std::unique_ptr<Run> rest) override {
+        lines.push_back("authorize " + list(rooms) + by(room_token));
+        waiting.push_back(std::move(rest));
+    }
     void schedule(Milliseconds delay, std::unique_ptr<Run> rest) override {
         lines.push_back("wait " + std::to_string(delay.count()));
         waiting.push_back(std::move(rest));
@@ -103,6 +116,7 @@ private:
         const auto found = map.find(name);
         return found == map.end() ? std::nullopt : std::optional{found->second};
     }
+    static std::string by(std::string_view token) { return token.empty() ? "" : " by " + std::string{token}; }
     static std::string list(std::span<const std::string> texts) {
         std::string out = "[";
         for (const std::string& text : texts) out += (out.size() > 1 ? "," : "") + json::quote(text);

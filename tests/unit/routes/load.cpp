@@ -172,23 +172,41 @@ Test(routes_load, mistakes_in_an_action) {
         {R"({"emit": "x", "volatile": 1})", R"(/volatile: is not true or false; write one of them)"},
         {R"({"emit": "x", "local": "yes"})", R"(/local: is not true or false; write one of them)"},
         {R"({"emit": "x", "to": {"room": "{event.0}"}})",
-         R"(/emit: lets clients choose a room, and no rule allows it; write "allow": "member" (who is in the room), "user" (who is logged in), "anyone" or {"rooms": ["course_*"]} (names that match))"},
+         R"(/emit: lets clients choose a room, and no rule allows it; write "allow": "granted" (whom sio-authd lets in), "member" (who is in the room), "user" (who is logged in), "anyone" or {"rooms": ["course_*"]} (names that match))"},
         {R"({"join": "{event.0}"})",
-         R"(/join: lets clients choose a room, and no rule allows it; write "allow": "user" (who is logged in), "anyone" or {"rooms": ["course_*"]} (names that match))"},
+         R"(/join: lets clients choose a room, and no rule allows it; write "allow": "granted" (whom sio-authd lets in), "user" (who is logged in), "anyone" or {"rooms": ["course_*"]} (names that match))"},
         {R"({"join": ["a", "{handshake.query.room}"]})",
-         R"(/join: lets clients choose a room, and no rule allows it; write "allow": "user" (who is logged in), "anyone" or {"rooms": ["course_*"]} (names that match))"},
+         R"(/join: lets clients choose a room, and no rule allows it; write "allow": "granted" (whom sio-authd lets in), "user" (who is logged in), "anyone" or {"rooms": ["course_*"]} (names that match))"},
         {R"({"join": "{event.0}", "allow": "member"})",
-         R"(/allow: asks for those who are in the room already; write "user" (who is logged in), "anyone" or {"rooms": ["course_*"]} (names that match))"},
+         R"(/allow: asks for those who are in the room already; write "granted" (whom sio-authd lets in), "user" (who is logged in), "anyone" or {"rooms": ["course_*"]} (names that match))"},
         {R"({"join": "{event.0}", "allow": "users"})",
-         R"(/allow: is not a rule (did you mean "user"?); write "user" (who is logged in), "anyone" or {"rooms": ["course_*"]} (names that match))"},
+         R"(/allow: is not a rule (did you mean "user"?); write "granted" (whom sio-authd lets in), "user" (who is logged in), "anyone" or {"rooms": ["course_*"]} (names that match))"},
         {R"({"join": "{event.0}", "allow": 1})",
-         R"(/allow: is not a rule; write "user" (who is logged in), "anyone" or {"rooms": ["course_*"]} (names that match))"},
+         R"(/allow: is not a rule; write "granted" (whom sio-authd lets in), "user" (who is logged in), "anyone" or {"rooms": ["course_*"]} (names that match))"},
         {R"({"join": "{event.0}", "allow": {}})", R"(/allow: names no rooms; write {"rooms": ["course_*"]})"},
         {R"({"join": "{event.0}", "allow": {"room": ["x"]}})",
-         R"(/allow/room: is not known here (did you mean "rooms"?); write "rooms")"},
+         R"(/allow/room: is not known here (did you mean "rooms"?); write "rooms" or "granted")"},
         {R"({"join": "{event.0}", "allow": {"rooms": [1]}})", R"(/allow/rooms/0: is not a pattern; write "course_*")"},
         {R"({"join": "{event.0}", "allow": {"rooms": ["{user.id}"]}})",
          R"(/allow/rooms/0: has braces; patterns are fixed, only * stands for anything)"},
+        {R"({"emit": "x", "allow": "granted"})",
+         R"(/allow: needs a room; write it beside a "join", or an "emit" to a room)"},
+        {R"({"join": "{event.0}", "allow": "grantd"})",
+         R"(/allow: is not a rule (did you mean "granted"?); write "granted" (whom sio-authd lets in), "user" (who is logged in), "anyone" or {"rooms": ["course_*"]} (names that match))"},
+        {R"({"join": "{event.0}", "allow": {"granted": "x"}})",
+         R"(/allow/granted: is not what sio-authd is shown; write {"granted": {"token": "{event.0.token}"}}, or "granted")"},
+        {R"({"join": "{event.0}", "allow": {"granted": {}}})",
+         R"(/allow/granted: has no room token; write {"granted": {"token": "{event.0.token}"}}, or "granted")"},
+        {R"({"join": "{event.0}", "allow": {"granted": {"token": ""}}})",
+         R"(/allow/granted: has no room token; write {"granted": {"token": "{event.0.token}"}}, or "granted")"},
+        {R"({"join": "{event.0}", "allow": {"granted": {"tokn": "x"}}})",
+         R"(/allow/granted/tokn: is not known here (did you mean "token"?); write "token")"},
+        {R"({"join": "{event.0}", "allow": {"granted": {"token": "{disconnect.reason}"}}})",
+         R"(/allow/granted/token: {disconnect.reason} is known only in on_disconnect)"},
+        {R"({"join": "{event.0}", "allow": {"rooms": ["a"], "granted": {"token": "{event.1}"}}})",
+         R"(/allow: states several rules at once; write a list of them: [{…}, {…}])"},
+        {R"({"join": "{event.0}", "allow": ["granted", "user", {"granted": {"token": "{event.1}"}}]})",
+         R"(/allow: asks sio-authd twice; keep one "granted")"},
         {R"({"emit": "x", "allow": "member"})", R"(/allow: needs a room; write it beside an "emit" to a room)"},
         {R"({"emit": "x", "allow": {"rooms": ["x"]}})",
          R"(/allow: needs a room; write it beside a "join", or an "emit" to a room)"},
@@ -280,7 +298,8 @@ Test(routes_load, all_problems_are_told_in_the_order_of_their_lines) {
         "routes.json:6: /namespaces/~1/events/b/0: has no verb; write one of \"join\", \"leave\", \"emit\", \"ask\", "
         "\"ack\", \"hand\", \"publish\", \"deny\" or \"disconnect\"\n"
         "routes.json:6: /namespaces/~1/events/b/1/join: lets clients choose a room, and no rule allows it; write "
-        "\"allow\": \"user\" (who is logged in), \"anyone\" or {\"rooms\": [\"course_*\"]} (names that match)\n"
+        "\"allow\": \"granted\" (whom sio-authd lets in), \"user\" (who is logged in), \"anyone\" or {\"rooms\": "
+        "[\"course_*\"]} (names that match)\n"
         "routes.json:8: /namespaces/~1/x: is not known here; write \"on_connect\", \"on_disconnect\", \"on_online\", "
         "\"on_offline\", \"events\", "
         "\"refuse\" or \"about\"";
@@ -337,6 +356,7 @@ Test(routes_load, what_is_allowed_and_probably_not_meant_is_a_warning) {
         {R"([{"emit":"x","to":{"room":"{event.0}"},"allow":"user"}])", true},
         {R"([{"join":"{event.0}{event.1}","allow":"user"}])", true},
         {R"([{"join":"{event.0}","allow":["user",{"rooms":["course_*"]}]}])", false},
+        {R"([{"join":"{event.0}","allow":"granted"}])", false},
         {R"([{"join":"course_{event.0}","allow":"user"}])", false},
         {R"([{"emit":"x","to":{"room":"{event.0}"},"allow":"member"}])", false},
         {R"([{"join":"{user.id}"}])", false},
@@ -522,4 +542,31 @@ Test(routes_load, a_socket_that_is_gone_can_be_published) {
     const std::string list = R"([{"publish":"left","value":{"why":"{disconnect.reason}"}},{"emit":"left"}])";
     const auto routes = read(R"({"version":1,"namespaces":{"/":{"on_disconnect":)" + list + "}}}");
     cr_expect(routes.find("/")->on_disconnect.actions.size() == 2);
+}
+
+Test(routes_load, a_granted_rule_may_have_a_room_token) {
+    const ActionList& list = actions(R"([
+        {"join": "{event.0}", "allow": "granted"},
+        {"join": "{event.0}", "allow": ["user", {"granted": {"token": "t-{handshake.query.invitation}"}}]},
+        {"emit": "x", "to": {"others_in": "{event.0}"}, "allow": ["member", "granted"]}])");
+    cr_assert(list.actions.size() == 3);
+    const Rule& bare = list.actions[0].allow->at(0);
+    cr_expect(bare.kind == Rule::Kind::granted && !bare.has_token);
+    const Rule& shown = list.actions[1].allow->at(1);
+    cr_expect(shown.kind == Rule::Kind::granted && shown.has_token);
+    cr_expect(shown.token.pieces.size() == 1 && shown.token.pieces[0].before == "t-");
+    cr_expect((list.queries == std::vector<std::string>{"invitation"}), "what a token looks up is kept for a wait");
+    cr_expect(list.actions[2].allow->at(1).kind == Rule::Kind::granted);
+}
+
+Test(routes_load, where_there_is_no_socket_nobody_can_be_granted_a_room) {
+    constexpr std::string_view want = "/allow: asks about a socket, and there is none in on_online; leave it out";
+    for (const std::string_view rule : {R"("granted")", R"({"granted":{"token":"{user.id}"}})"}) {
+        const std::string got = problems(R"({"version":1,"namespaces":{"/":{"on_online":[
+            {"emit":"x","to":{"room":"r"},"allow":)" +
+                                         std::string{rule} + "}]}}}");
+        cr_expect(got.ends_with(want), "%s", got.c_str());
+    }
+    cr_expect(problems(R"({"version":1,"namespaces":{"/":{"on_disconnect":[
+        {"emit":"x","to":{"room":"r"},"allow":"granted"}]}}})") == "none");
 }

@@ -547,3 +547,181 @@ Test(routes_run, connects_and_disconnects) {
     Run::start(routes, routes->find("/")->on_disconnect, c, host);
     cr_expect(host.said() == R"(emit "gone"() to others)", "an emit to no room reaches nobody");
 }
+
+namespace {
+
+constexpr std::string_view join_course =
+    R"([{"join":"course_{event.0}","allow":{"granted":{"token":"{event.1}"}}},{"ack":["{event.0}"]}])";
+
+Grant grant(Grant::Kind kind, std::string reason = {}) { return {.kind = kind, .reason = std::move(reason)}; }
+
+}  // namespace
+
+Test(routes_granted, what_is_known_needs_no_wait) {
+    FakeHost host;
+    host.right.emplace(grant(Grant::Kind::granted));
+    cr_expect(does(join_course, "7", host) == R"(know ["course_7"] | join course_7 granted | ack (7))");
+    cr_expect(does(join_course, R"(7,"T")", host) ==
+              R"(know ["course_7"] by T | join course_7 granted by T | ack (7))");
+    host.right.emplace(grant(Grant::Kind::denied, "not you"));
+    cr_expect(does(join_course, "7", host) ==
+              R"(know ["course_7"] | stopped join denied: not you | ack ({"error":"denied","reason":"not you"}))");
+    host.right.emplace(grant(Grant::Kind::unavailable, "later"));
+    cr_expect(
+        does(join_course, "7", host) ==
+        R"(know ["course_7"] | stopped join unavailable: later | ack ({"error":"unavailable","reason":"later"}))");
+    cr_expect(host.waiting.empty());
+}
+
+Test(routes_granted, what_is_not_known_is_asked_and_the_list_goes_on_with_copies) {
+    FakeHost host;
+    const auto routes = with_event(join_course);
+    {
+        // Nothing of the caller's may be needed afterwards.
+        const std::string args = R"("a course whose name is on the heap","a token that is on the heap, too")";
+        Run::start(routes, list_of(routes), event(args), host);
+    }
+    cr_expect(host.said() ==
+              R"(authorize ["course_a course whose name is on the heap"] by a token that is on the heap, too)");
+    cr_assert(host.waiting.size() == 1);
+    const std::size_t held = host.waiting[0]->bytes_held();
+    cr_expect(held > 3 * 30 + 2 * 30, "the room and the token are counted: %zu", held);
+    Run::resume(host.take(), host, 2000, answered(""));
+    const std::string got = host.said();
+    cr_expect(got ==
+                  "join course_a course whose name is on the heap granted by a token that is on the heap, too | "
+                  R"(ack ("a course whose name is on the heap"))",
+              "%s", got.c_str());
+    cr_expect(host.waiting.empty());
+}
+
+Test(routes_granted, no_and_cannot_be_told_are_different_answers_and_both_end_the_list) {
+    struct Refusal {
+        Answer::Outcome outcome;
+        std::string_view reason, want;
+    };
+    using enum Answer::Outcome;
+    constexpr Refusal cases[] = {
+        {Answer::Outcome::failed, "not in there",
+         R"(stopped join denied: not in there | ack ({"error":"denied","reason":"not in there"}))"},
+        {Answer::Outcome::failed, "",
+         R"(stopped join denied: the room is not granted | ack ({"error":"denied","reason":"the room is not granted"}))"},
+        {nobody, "later", R"(stopped join unavailable: later | ack ({"error":"unavailable","reason":"later"}))"},
+        {timed_out, "later", R"(stopped join unavailable: later | ack ({"error":"unavailable","reason":"later"}))"},
+        {elapsed, "",
+         R"(stopped join unavailable: whether the room is granted cannot be told just now | ack ({"error":"unavailable","reason":"whether the room is granted cannot be told just now"}))"},
+    };
+    for (const auto& [outcome, reason, want] : cases) {
+        FakeHost host;
+        const auto routes = with_event(join_course);
+        Run::start(routes, list_of(routes), event("7"), host);
+        host.said();
+        Run::resume(host.take(), host, 2000, ::failed(outcome, reason));
+        const std::string got = host.said();
+        cr_expect(got == want, "%s", got.c_str());
+        cr_expect(host.in_rooms.empty() && host.waiting.empty());
+    }
+}
+
+Test(routes_granted, a_token_that_is_missing_is_none_and_one_that_is_no_text_is_refused) {
+    constexpr Case cases[] = {
+        {join_course, "7,null", R"(authorize ["course_7"])"},
+        {join_course, R"(7,"")", R"(authorize ["course_7"])"},
+        {join_course, "7,8", R"(authorize ["course_7"] by 8)"},
+        {join_course, "7,{}",
+         R"(stopped join denied: {event.1} is neither text nor number | ack ({"error":"denied","reason":"{event.1} is neither text nor number"}))"},
+        {R"([{"join":"a_{event.0}","allow":{"granted":{"token":"x{event.1}y{event.2}"}}}])", R"(7,"t")",
+         R"(authorize ["a_7"])"},
+        {R"([{"join":"a_{event.0}","allow":{"granted":{"token":"x{event.1}y{event.2}"}}}])", R"(7,"t","u")",
+         R"(authorize ["a_7"] by xtyu)"},
+    };
+    expect_each(cases);
+    FakeHost host;
+    const std::string longest(max_room_token_bytes, 'x');
+    cr_expect(does(join_course, "7,\"" + longest + "\"", host) == "authorize [\"course_7\"] by " + longest);
+    cr_expect(does(join_course, "7,\"x" + longest + "\"", host)
+                  .starts_with("stopped join denied: the room token is too long"));
+}
+
+Test(routes_granted, all_rooms_are_asked_about_at_once) {
+    FakeHost host;
+    const auto routes = with_event(R"([{"join":["a_{event.0}","b","c_{event.1}"],"allow":"granted"},{"emit":"in"}])");
+    Run::start(routes, list_of(routes), event("1,2"), host);
+    cr_expect(host.said() == R"(authorize ["a_1","b","c_2"])");
+    Run::resume(host.take(), host, 2000, answered(""));
+    cr_expect(host.said() == R"(join a_1 granted | join b granted | join c_2 granted | emit "in"() to self)");
+}
+
+Test(routes_granted, the_rooms_are_those_that_were_asked_about) {
+    FakeHost host;
+    host.in_rooms = {"r"};
+    const auto routes = with_event(R"([{"emit":"x","to":{"room":"{socket.rooms}"},"allow":"granted"}])");
+    Run::start(routes, list_of(routes), event(""), host);
+    cr_expect(host.said() == R"(authorize ["r"])");
+    host.in_rooms = {"another"};
+    Run::resume(host.take(), host, 2000, answered(""));
+    cr_expect(host.said() == R"(emit "x"() to rooms ["r"])");
+    host.in_rooms.clear();
+    Run::start(routes, list_of(routes), event(""), host);
+    cr_expect(host.said().empty() && host.waiting.empty(), "about no room nothing is asked");
+}
+
+Test(routes_granted, an_emit_waits_as_a_join_does) {
+    FakeHost host;
+    const auto routes = with_event(
+        R"([{"emit":"m","args":["{event.1}","{clock.ms}"],"to":{"others_in":"r_{event.0}"},"except":"e_{event.0}","allow":"granted"}])");
+    Run::start(routes, list_of(routes), event("1,{}"), host);
+    cr_expect(host.said() == R"(authorize ["r_1"])");
+    Run::resume(host.take(), host, 2000, answered(""));
+    cr_expect(host.said() == R"(emit "m"({},2000) to others_in ["r_1"] except ["e_1"])");
+}
+
+Test(routes_granted, other_rules_come_first_and_must_hold_afterwards_too) {
+    Context anonymous = event("");
+    anonymous.user_id = {};
+    constexpr Case not_asked[] = {
+        {R"([{"join":"a_{event.0}","allow":["granted","user"]}])", "1",
+         R"(stopped join denied: only for users who are logged in | ack ({"error":"denied","reason":"only for users who are logged in"}))"},
+        {R"([{"join":"a_{event.0}","allow":["granted",{"rooms":["b*"]}]}])", "1",
+         R"(stopped join denied: no rule allows the room "a_1" | ack ({"error":"denied","reason":"no rule allows the room \"a_1\""}))"},
+    };
+    expect_each(not_asked, anonymous);
+
+    FakeHost host;
+    const auto routes = with_event(R"([{"emit":"m","to":{"room":"r_{event.0}"},"allow":["granted","member"]}])");
+    host.in_rooms = {"r_1"};
+    Run::start(routes, list_of(routes), event("1"), host);
+    cr_expect(host.said() == R"(authorize ["r_1"])");
+    host.in_rooms.clear();
+    Run::resume(host.take(), host, 2000, answered(""));
+    cr_expect(host.said().starts_with(R"(stopped emit denied: not in the room "r_1")"), "it has left meanwhile");
+}
+
+Test(routes_granted, each_action_asks_for_itself) {
+    FakeHost host;
+    const auto routes = with_event(
+        R"([{"join":"a_{event.0}","allow":"granted","after":"1s","when":{"exists":"{event.0}"}},
+            {"join":"b_{event.0}","allow":"granted","after":"2s"}])");
+    Run::start(routes, list_of(routes), event("1"), host);
+    Run::resume(host.take(), host, 2000);
+    cr_expect(host.said() == R"(wait 1000 | authorize ["a_1"])");
+    Run::resume(host.take(), host, 2100, answered(""));
+    cr_expect(host.said() == R"(join a_1 granted | wait 2000)");
+    Run::resume(host.take(), host, 4100);
+    cr_expect(host.said() == R"(authorize ["b_1"])");
+    Run::resume(host.take(), host, 4200, answered(""));
+    cr_expect(host.said() == "join b_1 granted");
+}
+
+Test(routes_granted, a_join_without_the_rule_has_no_grant_and_answers_stay) {
+    FakeHost host;
+    const auto routes = with_event(
+        R"([{"hand":true},{"join":"a_{event.0}","allow":"granted"},{"join":"lobby"},{"emit":"x","args":["{answer.0}"]}])");
+    Run::start(routes, list_of(routes), event("1"), host);
+    Run::resume(host.take(), host, 2000, answered("\"out\""));
+    Run::resume(host.take(), host, 3000, answered(""));
+    const std::string got = host.said();
+    cr_expect(got == R"(hand e "e"(1) for 10000 | authorize ["a_1"] | join a_1 granted | join lobby | )"
+                     R"(emit "x"("out") to self | ack ("out"))",
+              "%s", got.c_str());
+}

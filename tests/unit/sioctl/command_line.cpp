@@ -4,10 +4,15 @@
 #include <criterion/criterion.h>
 
 #include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <initializer_list>
+#include <sstream>
 #include <string>
 #include <vector>
 
+#include "sioctl/answer.h"
 #include "sioctl/arguments.h"
 #include "sioctl/completion.h"
 #include "sioctl/socket_client.h"
@@ -44,6 +49,98 @@ Test(sioctl_table, every_command_has_a_sentence_and_an_example) {
         cr_expect(command.examples.find("sioctl " + words) != std::string_view::npos, "%s", words.c_str());
         cr_expect(command.run != nullptr);
     }
+}
+
+/// The manual page, from the first `.Cm WORDS` that begins an item, up to the next section.
+std::string items_of(const std::string& page, std::string_view words) {
+    std::string all;
+    std::size_t pos = 0;
+    for (const std::string_view mark : {".It Cm ", ".It Xo Cm "}) {
+        for (pos = page.find(std::string(mark) + std::string(words)); pos != std::string::npos;
+             pos = page.find(std::string(mark) + std::string(words), pos + 1)) {
+            const std::size_t end = pos + mark.size() + words.size();
+            if (page[end] != ' ' && page[end] != '\n') continue;
+            std::size_t next = std::min(page.find("\n.It ", pos), page.find("\n.El", pos));
+            all += page.substr(pos, next - pos);
+        }
+    }
+    return all;
+}
+
+Test(sioctl_table, the_manual_page_has_every_command_with_its_options) {
+    const auto root = std::filesystem::path(__FILE__).parent_path().parent_path().parent_path().parent_path();
+    std::ifstream file(root / "man/sioctl.1");
+    std::ostringstream text;
+    text << file.rdbuf();
+    const std::string page = text.str();
+    for (const Command& command : commands()) {
+        const std::string words{command.words};
+        if (words == "connect") continue;  // a section of its own
+        const std::string item = items_of(page, words);
+        cr_expect(!item.empty(), "%s is not in the manual page", words.c_str());
+        // What several commands share is explained once.
+        for (const Argument& option : command.options) {
+            const std::string name{long_name(option).substr(2)};
+            const bool is_shared = name == "timeout" || name == "nsp" || name == "all" || name == "to" ||
+                                   name == "socket" || name == "except" ||
+                                   (name == "user" && words.find(' ') == std::string::npos);
+            if (is_shared) continue;
+            cr_expect(item.find("Fl -" + name) != std::string::npos, "--%s of %s is not in the manual page",
+                      name.c_str(), words.c_str());
+        }
+    }
+}
+
+Test(sioctl_table, groups_stand_together_and_have_a_sentence) {
+    std::string_view last;
+    std::vector<std::string_view> seen;
+    for (const Command& command : commands()) {
+        const std::size_t blank = command.words.find(' ');
+        const std::string_view first = command.words.substr(0, blank);
+        if (blank == std::string_view::npos) {
+            cr_expect(find_group(first) == nullptr);
+        } else if (first != last) {
+            cr_expect(find_group(first) != nullptr);
+            cr_expect(std::find(seen.begin(), seen.end(), first) == seen.end());
+            seen.push_back(first);
+        }
+        last = first;
+    }
+    cr_expect(seen.size() == groups().size());
+}
+
+Test(sioctl_parser, a_wrong_word_in_a_group_is_told_what_the_group_has) {
+    const auto got = parse({"token", "mak"});
+    cr_assert(!got && got.error().exit == exit_code::usage);
+    cr_expect(got.error().what == "no such command: mak; sioctl token has make, inspect and verify (sioctl --help)",
+              "%s", got.error().what.c_str());
+}
+
+Test(sioctl_parser, words_of_a_claim_pass_through) {
+    const auto got = parse({"token", "make", "--claim", "a=[1,2]", "--claim", "b==", "--expires", "-1h"});
+    cr_assert(got.has_value());
+    const std::vector<std::string> want{"a=[1,2]", "b=="};
+    cr_expect(got->all("--claim") == want && got->one("--expires") == "-1h");
+}
+
+Test(sioctl_parser, the_socket_of_sio_authd_is_named_by_option_then_variable_then_stands_beside_the_gateways) {
+    unsetenv("SIO_AUTHD");
+    setenv("SIO_CONTROL", "/elsewhere/gateway.sock", 1);
+    const std::string beside = parse({"revocations"})->authd_path();
+    cr_expect(beside.ends_with("/authd.sock") && !beside.starts_with("/elsewhere"), "%s", beside.c_str());
+    setenv("SIO_AUTHD", "/a/b.sock", 1);
+    cr_expect(parse({"revocations"})->authd_path() == "/a/b.sock");
+    cr_expect(parse({"revocations", "--authd", "c.sock"})->authd_path() == "c.sock");
+}
+
+Test(sioctl_values, moments) {
+    cr_assert(moment("0") == 0 && moment("1767312000") == 1767312000 && moment("1.9") == 1 && moment("1e3") == 1000);
+    for (const std::string_view bad : {"", "null", "\"5\"", "-1", "1e300", "253402300800"})
+        cr_expect(!moment(bad), "'%.*s'", static_cast<int>(bad.size()), bad.data());
+    const std::string past = shown_moment("1767312000");
+    cr_expect(past.starts_with("2026-01-02T00:00:00Z ("), "%s", past.c_str());
+    cr_expect(shown_moment("253402300799").starts_with("9999-12-31T23:59:59Z (in "));
+    cr_expect(shown_moment("-5") == "-5" && shown_moment("null") == "-");
 }
 
 Test(sioctl_parser, words_pass_through_as_they_are) {

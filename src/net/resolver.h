@@ -11,21 +11,21 @@
 #include "base/unique_fd.h"
 #include "net/loop.h"
 
-namespace sio::redis {
+namespace sio::net {
 
 /// Whether `host` is an IPv4 or IPv6 address, which needs no asking.
 [[nodiscard]] bool is_numeric(const std::string& host) noexcept;
 
 /// Asks for one name at a time. A thread that hangs in the system's resolver outlives this object; it then only drops
 /// what it shares.
-class Resolver final : net::Handler {
+class Resolver final : Handler {
 public:
     static constexpr std::size_t max_addresses = 16;
 
     /// Called on the loop with the addresses as text, in the system's order; at least one. Errors: `unavailable`, `io`.
     using Done = std::function<void(Result<std::vector<std::string>>)>;
 
-    Resolver(net::Loop& loop, Done done);
+    Resolver(Loop& loop, Done done);
     Resolver(const Resolver&) = delete;
     Resolver& operator=(const Resolver&) = delete;
     ~Resolver() override;
@@ -41,10 +41,10 @@ private:
     void on_ready(std::uint32_t events) override;
     Result<void> start(const std::string& host);
 
-    net::Loop& loop_;
+    Loop& loop_;
     Done done_;
     std::string wanted_;
     std::shared_ptr<Job> job_;  // shared with the thread, which may outlive us
 };
 
-}  // namespace sio::redis
+}  // namespace sio::net

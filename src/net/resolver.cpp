@@ -1,4 +1,4 @@
-#include "redis/resolver.h"
+#include "net/resolver.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -14,7 +14,7 @@
 #include <thread>
 #include <utility>
 
-namespace sio::redis {
+namespace sio::net {
 
 namespace {
 
@@ -55,7 +55,7 @@ bool is_numeric(const std::string& host) noexcept {
     return inet_pton(AF_INET, host.c_str(), &address) == 1 || inet_pton(AF_INET6, host.c_str(), &address) == 1;
 }
 
-Resolver::Resolver(net::Loop& loop, Done done) : loop_(loop), done_(std::move(done)) {}
+Resolver::Resolver(Loop& loop, Done done) : loop_(loop), done_(std::move(done)) {}
 
 Resolver::~Resolver() {
     if (job_) loop_.unwatch(job_->ready.get(), *this);
@@ -109,4 +109,4 @@ void Resolver::on_ready(std::uint32_t) {
     done_(std::move(answer));
 }
 
-}  // namespace sio::redis
+}  // namespace sio::net

@@ -1,0 +1,448 @@
+#include "authd/config.h"
+
+#include <sys/un.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <utility>
+
+#include "base/bytes.h"
+#include "daemon/exit_code.h"
+#include "pg/pool.h"
+#include "wire/admin.h"
+
+namespace sio::authd {
+namespace {
+
+using namespace std::chrono_literals;
+using daemon::Option;
+
+constexpr std::string_view program = "sio-authd";
+constexpr std::string_view about =
+    "Tells gateways who a client is, by the sessions of the web application, and which rooms he may join. See "
+    "sio-authd(8).";
+constexpr auto longest = 24h;
+
+/// A text that is not shown: what --print-config prints of it says only that it is there.
+Option secret(Option option, std::string& target) {
+    option.set = [&target](std::string_view given) -> Result<void> {
+        target = given;
+        return {};
+    };
+    option.show = [&target]() -> std::vector<std::string> { return {target.empty() ? "" : "(set)"}; };
+    return option;
+}
+
+/// A Redis URL, shown without its password.
+Option redis_url(Option option, std::string& target) {
+    option.set = [&target](std::string_view given) -> Result<void> {
+        if (!given.empty()) {
+            if (const auto parsed = redis::parse_url(given); !parsed) return fail(Errc::malformed, parsed.error().what);
+        }
+        target = given;
+        return {};
+    };
+    option.show = [&target]() -> std::vector<std::string> {
+        const auto parsed = redis::parse_url(target);
+        return {parsed ? parsed->to_string() : ""};
+    };
+    return option;
+}
+
+/// A table or a column: what quote_identifier() can quote.
+Option identifier(Option option, std::string& target) {
+    option.value = "NAME";
+    option.set = [&target](std::string_view given) -> Result<void> {
+        if (!given.empty()) {
+            if (const auto quoted = pg::quote_identifier(given); !quoted) {
+                return fail(Errc::malformed, quoted.error().what);
+            }
+        }
+        target = given;
+        return {};
+    };
+    option.show = [&target]() -> std::vector<std::string> { return {target}; };
+    return option;
+}
+
+bool is_loopback_url(std::string_view url) noexcept {
+    constexpr std::string_view scheme = "http://";
+    if (!url.starts_with(scheme)) return false;
+    const std::string_view rest = url.substr(scheme.size());
+    for (const std::string_view host : {"localhost", "127.0.0.1", "[::1]"}) {
+        if (!rest.starts_with(host)) continue;
+        const std::string_view after = rest.substr(host.size());
+        if (after.empty() || after.front() == ':' || after.front() == '/') return after.find('@') == std::string::npos;
+    }
+    return false;
+}
+
+/// The origins that count. A variable shared with the gateway may hold what only CORS understands.
+Result<void> check_origins(Config& config, std::span<const Option> options) {
+    const auto option = std::ranges::find(options, "origin", &Option::name);
+    const bool is_shared = option != options.end() && option->source == "SOCKET_IO_CORS_ORIGIN";
+    std::vector<std::string> exact;
+    for (std::string& origin : config.origins) {
+        if (is_origin(origin)) {
+            exact.push_back(std::move(origin));
+        } else if (is_shared) {
+            config.warnings.push_back("SOCKET_IO_CORS_ORIGIN: '" + origin +
+                                      "' is no exact origin; cookies of its pages are refused");
+        } else {
+            return fail(Errc::config, "origin: '" + origin + "' is not like https://example.org, without a path");
+        }
+    }
+    config.origins = std::move(exact);
+    return {};
+}
+
+Result<void> check_database(Config& config) {
+    const std::array names = {&config.sessions_table, &config.users_table,    &config.token_column,
+                              &config.user_column,    &config.expires_column, &config.user_id_column};
+    const bool named = std::ranges::any_of(names, [](const std::string* name) { return !name->empty(); });
+    if (!config.session_query.empty() && (named || config.schema != Schema::none)) {
+        return fail(Errc::config, "session-query stands alone: leave out database-schema and the names of tables");
+    }
+    if (named && config.schema == Schema::none) {
+        return fail(Errc::config, "names of tables and columns ask for a database-schema that they differ from");
+    }
+    if (!config.session_query.empty() && config.session_query.find("$1") == std::string::npos) {
+        return fail(Errc::config, "session-query: there is no $1 for the token in it");
+    }
+    if (config.has_database_sessions() && config.database.empty()) {
+        return fail(Errc::config, "sessions in a database ask for --database or DATABASE_URL");
+    }
+    return {};
+}
+
+Result<void> complete(Config& config, std::span<const Option> options) {
+    if (config.control.empty()) config.control = default_socket_path();
+    if (config.control.size() >= sizeof(sockaddr_un::sun_path)) {
+        return fail(Errc::config, "control: '" + config.control + "' is longer than the path of a socket may be");
+    }
+    for (const std::string& name : config.cookie_names) {
+        if (name.empty() || name.find_first_of(" \t=,;\"") != std::string::npos) {
+            return fail(Errc::config, "cookie-name: '" + name + "' is no name of a cookie");
+        }
+    }
+    if (auto done = check_origins(config, options); !done) return done;
+    if (auto done = check_database(config); !done) return done;
+    if (config.jwks.starts_with("http://") && !is_loopback_url(config.jwks)) {
+        return fail(Errc::config, "jwks: keys come over https, or over http from this host only");
+    }
+    if (config.jwks.find("://") != std::string::npos && !config.has_jwks_url()) {
+        return fail(Errc::config, "jwks: '" + config.jwks + "' is neither a file nor an https URL");
+    }
+    if (!config.jwks.empty() && config.jwt_audiences.empty() && config.jwt_parties.empty()) {
+        config.warnings.emplace_back(
+            "jwks without jwt-audience or jwt-party: any application of the same issuer can log its users in here");
+    }
+    if (config.user_claim.empty()) return fail(Errc::config, "user-claim: users must be named by some claim");
+    if (!config.redis_url.empty()) {
+        auto endpoint = redis::parse_url(config.redis_url);
+        if (!endpoint) return fail(Errc::config, "redis: " + endpoint.error().what);
+        config.redis_endpoint = std::move(*endpoint);
+    } else if (!config.redis_host.empty()) {
+        redis::Endpoint endpoint;
+        endpoint.host = config.redis_host;
+        endpoint.port = config.redis_port;
+        endpoint.password = config.redis_password;
+        endpoint.database = config.redis_database;
+        config.redis_endpoint = std::move(endpoint);
+    }
+    return {};
+}
+
+void print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
+}  // namespace
+
+std::string default_socket_path() {
+    std::string path = wire::default_control_path();
+    return path.substr(0, path.rfind('/') + 1) + "authd.sock";
+}
+
+bool is_origin(std::string_view text) noexcept {
+    const std::size_t colon = text.find("://");
+    if (colon == std::string_view::npos || colon == 0 || text.size() > 512) return false;
+    const std::string_view rest = text.substr(colon + 3);
+    if (rest.empty()) return false;
+    return std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; }) &&
+           std::ranges::none_of(text, [](char c) { return c >= 'A' && c <= 'Z'; }) &&
+           rest.find_first_of("/?#@*,\\\"'<>") == std::string_view::npos;
+}
+
+std::string libpq_url(std::string_view url, std::string& schema) {
+    if (!url.starts_with("postgres://") && !url.starts_with("postgresql://")) return std::string(url);
+    const std::size_t mark = url.find('?');
+    if (mark == std::string_view::npos) return std::string(url);
+    constexpr std::array<std::string_view, 10> of_prisma = {"schema",         "connection_limit",
+                                                            "pool_timeout",   "pgbouncer",
+                                                            "socket_timeout", "statement_cache_size",
+                                                            "sslaccept",      "sslidentity",
+                                                            "relationMode",   "max_idle_connection_lifetime"};
+    std::string out(url.substr(0, mark));
+    char before = '?';
+    for (std::string_view rest = url.substr(mark + 1); !rest.empty();) {
+        const std::size_t end = std::min(rest.find('&'), rest.size());
+        const std::string_view word = rest.substr(0, end);
+        rest.remove_prefix(std::min(end + 1, rest.size()));
+        const std::size_t equals = std::min(word.find('='), word.size());
+        const std::string_view name = word.substr(0, equals);
+        if (name == "schema" && equals < word.size()) schema = base::percent_decode(word.substr(equals + 1), false);
+        if (std::ranges::find(of_prisma, name) != of_prisma.end()) continue;
+        out += std::exchange(before, '&');
+        out += word;
+    }
+    return out;
+}
+
+std::vector<Option> options_of(Config& c) {
+    using daemon::bytes;
+    using daemon::choice;
+    using daemon::duration;
+    using daemon::number;
+    std::vector<Option> table;
+    std::string group;
+    const auto add = [&](Option option) {
+        option.group = group;
+        table.push_back(std::move(option));
+    };
+
+    group = "Listening";
+    add(daemon::text({.name = "control",
+                      .value = "PATH",
+                      .help = "Socket that gateways and sioctl talk to; empty: /run/sio/authd.sock for root, else "
+                              "sio/authd.sock in XDG_RUNTIME_DIR, else /tmp/sio-UID/authd.sock.",
+                      .env = {"SIO_AUTHD"}},
+                     c.control));
+
+    group = "Sessions of Auth.js and NextAuth";
+    add(daemon::text(
+        {.name = "secret-file",
+         .value = "FILE",
+         .help = "File with the application's secrets, one a line, the newest first; empty: AUTH_SECRET and "
+                 "NEXTAUTH_SECRET of the environment, else the credential auth_secret of systemd."},
+        c.secret_file));
+    add(daemon::list({.name = "cookie-name",
+                      .value = "NAME",
+                      .help = "Name of the session cookie, in the order they are looked for; tokens of Auth.js 5 are "
+                              "bound to it."},
+                     c.cookie_names));
+    add(daemon::on_off({.name = "nextauth-v4", .help = "Take session tokens of NextAuth 4."}, c.nextauth_v4));
+    add(daemon::on_off({.name = "authjs-v5", .help = "Take session tokens of Auth.js 5."}, c.authjs_v5));
+
+    group = "Signed tokens";
+    add(daemon::text({.name = "jwt-secret-file",
+                      .value = "FILE",
+                      .help = "File with secrets of HMAC signatures, one a line, 32 bytes or more each."},
+                     c.jwt_secret_file));
+    add(daemon::text(
+        {.name = "jwks",
+         .value = "FILE|URL",
+         .help = "Public keys as a JSON Web Key Set: a file, or an https URL that is asked again for keys not "
+                 "seen yet; http is for this host only."},
+        c.jwks));
+    add(daemon::text({.name = "jwks-ca",
+                      .value = "FILE",
+                      .help = "Certificates that vouch for the server of the URL; empty: the system's."},
+                     c.jwks_ca));
+    add(daemon::list({.name = "jwt-algorithm",
+                      .value = "ALG",
+                      .help = "Algorithm that is taken, such as RS256; none given: those that the keys are for."},
+                     c.jwt_algorithms));
+    add(daemon::text({.name = "jwt-issuer", .value = "ISS", .help = "Issuer that a token must have; empty: any."},
+                     c.jwt_issuer));
+    add(daemon::list({.name = "jwt-audience",
+                      .value = "AUD",
+                      .help = "Audience of which a token must have one; none given: not looked at.",
+                      .keep_commas = true},
+                     c.jwt_audiences));
+    add(daemon::list(
+        {.name = "jwt-party",
+         .value = "ID",
+         .help = "Client of the issuer (azp or client_id) that a token may be for; none given: not looked at.",
+         .keep_commas = true},
+        c.jwt_parties));
+    add(daemon::text({.name = "user-claim", .value = "CLAIM", .help = "Claim of a signed token that names the user."},
+                     c.user_claim));
+
+    group = "All tokens";
+    add(daemon::text(
+        {.name = "session-claim",
+         .value = "CLAIM",
+         .help = "Claim that stays the same while a session is renewed, by which it can be revoked; empty: "
+                 "the token itself."},
+        c.session_claim));
+    add(duration({.name = "leeway",
+                  .help = "How far clocks may be apart: a token counts so much longer and earlier.",
+                  .cost = "A larger value lets tokens live longer than they say."},
+                 c.leeway, 0ms, 10min));
+    add(bytes(
+        {.name = "max-token-bytes", .help = "Longest token.", .cost = "A larger value lets strangers cost more work."},
+        c.max_token_bytes, 256, 48U << 10U));
+    add(number({.name = "failure-burst",
+                .help = "Failed attempts one address may have at once.",
+                .cost = "A larger value lets strangers cost more work."},
+               c.failure_burst, 1, 1'000'000));
+    add(number(
+        {.name = "failure-rate",
+         .help = "Failed attempts one address may have each second after that; beyond it its attempts are put off "
+                 "unseen. 0 sets no limit; addresses of this host have none.",
+         .cost = "A larger value lets strangers cost more work."},
+        c.failure_rate, 0, 1'000'000));
+
+    group = "What may be shown";
+    add(daemon::list({.name = "origin",
+                      .value = "ORIGIN",
+                      .help = "Origin whose pages may use the session cookie, exactly as browsers send it, such as "
+                              "https://example.org.",
+                      .env = {"SOCKET_IO_CORS_ORIGIN"}},
+                     c.origins));
+    add(daemon::on_off({.name = "query-token", .help = "Take a token out of the URL, which others may log."},
+                       c.query_token));
+    add(daemon::on_off({.name = "anonymous", .help = "Let in, without a user, who shows nothing."}, c.anonymous));
+
+    group = "Database";
+    add(secret({.name = "database",
+                .value = "URL",
+                .help = "PostgreSQL of the application, as libpq takes it; better by its variable, where no list of "
+                        "processes shows a password.",
+                .env = {"DATABASE_URL"}},
+               c.database));
+    add(choice({.name = "database-schema", .help = "Whose tables hold the sessions; none: they are not looked up."},
+               c.schema, {{"none", Schema::none}, {"pg-adapter", Schema::pg_adapter}, {"prisma", Schema::prisma}}));
+    add(identifier({.name = "sessions-table", .help = "Another name of the table of sessions."}, c.sessions_table));
+    add(identifier({.name = "users-table", .help = "Another name of the table of users."}, c.users_table));
+    add(identifier({.name = "token-column", .help = "Another name of the session's token."}, c.token_column));
+    add(identifier({.name = "user-column", .help = "Another name of the session's user."}, c.user_column));
+    add(identifier({.name = "expires-column", .help = "Another name of the session's end."}, c.expires_column));
+    add(identifier({.name = "user-id-column", .help = "Another name of the user's id."}, c.user_id_column));
+    add(daemon::text(
+        {.name = "session-query",
+         .value = "SQL",
+         .help = "Query instead of a schema: $1 is the token; columns are the user's id, the end in seconds "
+                 "since 1970, and, if there is a third, claims as a JSON object."},
+        c.session_query));
+    add(number({.name = "database-connections",
+                .help = "Connections to the database.",
+                .cost = "A larger value costs the database memory."},
+               c.database_connections, 1, 64));
+    add(duration({.name = "database-timeout",
+                  .help = "How long an answer of the database may take.",
+                  .cost = "A larger value notices a frozen database later."},
+                 c.database_timeout, 50ms, 60s));
+    add(duration(
+        {.name = "session-poll",
+         .help = "How often the sessions of open sockets are looked up; less often when that takes more than a "
+                 "tenth of the time. 0: never.",
+         .cost = "A larger value closes sockets of deleted sessions later."},
+        c.session_poll, 0ms, longest));
+
+    group = "Rights";
+    add(daemon::text({.name = "rights",
+                      .value = "FILE",
+                      .help = "Who may join which room; read again on SIGHUP. Empty: nobody any."},
+                     c.rights));
+    add(duration(
+        {.name = "rights-ttl",
+         .help = "How long an answer about a room may be kept, here and by gateways, unless its rule says else.",
+         .cost = "A larger value saves the database questions and lets changes count later."},
+        c.rights_ttl, 0ms, longest));
+
+    group = "Revocations";
+    add(redis_url({.name = "redis",
+                   .value = "URL",
+                   .help = "Redis that keeps revocations and tells them to other daemons: redis://, rediss:// (TLS), "
+                           "unix:// or redis+sentinel://; without, they last until the daemon ends.",
+                   .env = {"REDIS_URL"}},
+                  c.redis_url));
+    add(daemon::text({.name = "redis-host",
+                      .value = "HOST",
+                      .help = "The same by its parts, when there is no URL.",
+                      .env = {"REDIS_HOST"}},
+                     c.redis_host));
+    add(number({.name = "redis-port", .value = "PORT", .help = "Port of redis-host.", .env = {"REDIS_PORT"}},
+               c.redis_port, 1, 65535));
+    add(secret(
+        {.name = "redis-password",
+         .value = "PASSWORD",
+         .help = "Password of redis-host; better by its variable or a file, where no list of processes shows it.",
+         .env = {"REDIS_PASSWORD"}},
+        c.redis_password));
+    add(number({.name = "redis-database", .value = "N", .help = "Database of redis-host.", .env = {"REDIS_DB"}},
+               c.redis_database, 0, 65535));
+    add(duration({.name = "revocation-ttl",
+                  .help = "How long a revocation lasts unless it says else, and at most; no shorter than tokens live.",
+                  .cost = "A larger value costs memory for each revocation."},
+                 c.revocation_ttl, 1s, 8784h));
+
+    group = "Operation";
+    add(choice({.name = "log-level",
+                .help = "Least level that is logged.",
+                .cost = "A lower level costs time and space for each line.",
+                .env = {"LOG_LEVEL"}},
+               c.log_level,
+               {{"trace", log::Level::trace},
+                {"debug", log::Level::debug},
+                {"info", log::Level::info},
+                {"warn", log::Level::warn},
+                {"error", log::Level::error}}));
+    add(choice({.name = "log-format", .help = "How a line looks."}, c.log_format,
+               {{"text", log::Format::text}, {"json", log::Format::json}}));
+    add(daemon::text(
+        {.name = "log-file", .value = "FILE", .help = "Where lines go; empty is stderr. Opened anew on SIGHUP."},
+        c.log_file));
+    add(daemon::text({.name = "debug",
+                      .value = "PATTERNS",
+                      .help = "Parts that log at debug whatever the level, such as sio:*,-sio:pg.",
+                      .env = {"DEBUG"}},
+                     c.debug));
+    return table;
+}
+
+Result<daemon::Action> load_config(Config& config, std::span<Option> options, std::span<const char* const> arguments,
+                                   const daemon::Environment& environment) {
+    const auto loaded = daemon::load(options, arguments, environment);
+    if (!loaded) return tl::unexpected(loaded.error());
+    const auto action = loaded->action;
+    if (action == daemon::Action::run || action == daemon::Action::check_config ||
+        action == daemon::Action::print_config) {
+        if (auto done = complete(config, options); !done) return tl::unexpected(done.error());
+    }
+    return action;
+}
+
+Start start(std::span<const char* const> arguments, const daemon::Environment& environment,
+            const std::function<Result<void>(const Config&)>& check) {
+    Start result;
+    auto options = options_of(result.config);
+    const auto complain = [&](const Error& error) {
+        result.exit = daemon::complain(program, error);
+        return std::move(result);
+    };
+    const auto action = load_config(result.config, options, arguments, environment);
+    if (!action) return complain(action.error());
+    if (*action == daemon::Action::check_config) {
+        if (const auto done = check(result.config); !done) return complain(done.error());
+    }
+    switch (*action) {
+        case daemon::Action::run: return result;
+        case daemon::Action::help: print(daemon::help_text(program, about, options)); break;
+        case daemon::Action::version: print(std::string(program) + " " SIO_VERSION "\n"); break;
+        case daemon::Action::check_config: print("the configuration is right\n"); break;
+        case daemon::Action::print_config: print(daemon::config_text(options)); break;
+        case daemon::Action::sample_config: print(daemon::sample_text(program, options)); break;
+    }
+    result.exit = daemon::exit_ok;
+    return result;
+}
+
+Result<void> open_log(const Config& config) {
+    log::set_level(config.log_level);
+    log::set_debug(config.debug);
+    return log::open(config.log_format, config.log_file);
+}
+
+}  // namespace sio::authd

@@ -1,0 +1,37 @@
+// sio-authd: tells gateways who a client is, and which rooms he may join. See sio-authd(8).
+#include <signal.h>
+
+#include "authd/authd.h"
+#include "authd/config.h"
+#include "authd/material.h"
+#include "base/log.h"
+#include "daemon/exit_code.h"
+#include "daemon/notify.h"
+#include "net/loop.h"
+#include "net/signals.h"
+
+int main(int argc, char** argv) {
+    using namespace sio;
+    constexpr std::string_view program = "sio-authd";
+    const auto check = [](const authd::Config& config) {
+        return authd::check_material(config, daemon::process_environment);
+    };
+    const auto started =
+        authd::start({argv + 1, static_cast<std::size_t>(argc - 1)}, daemon::process_environment, check);
+    if (started.exit) return *started.exit;
+    const authd::Config& config = started.config;
+    if (auto opened = authd::open_log(config); !opened) return daemon::complain(program, opened.error());
+
+    auto loop = net::Loop::create();
+    if (!loop) return daemon::complain(program, loop.error());
+    authd::Authd* running = nullptr;
+    const net::Signals signals(*loop, {SIGTERM, SIGINT, SIGHUP}, [&](int number) { running->on_signal(number); });
+    auto authd = authd::Authd::create(*loop, config, daemon::process_environment);
+    if (!authd) return daemon::complain(program, authd.error());
+    running = authd->get();
+    if (auto ready = running->start(); !ready) return daemon::complain(program, ready.error());
+    daemon::notify_ready();  // nothing left to fail
+    loop->run();
+    log::info("authd", "ended");
+    return daemon::exit_ok;
+}

@@ -1,0 +1,202 @@
+#include "authd/material.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+#include "auth/cookies.h"
+
+namespace sio::authd {
+
+namespace {
+
+constexpr std::size_t max_secret_file_bytes = 64U << 10U;
+
+/// The text of a file of at most `most` bytes. Errors: `config`.
+Result<std::string> read_text(const std::string& file, std::size_t most) {
+    errno = 0;
+    std::ifstream in(file, std::ios::binary);
+    if (!in) return fail(Errc::config, "cannot read " + file + ": " + std::strerror(errno == 0 ? EIO : errno));
+    std::string text(most + 1, '\0');
+    in.read(text.data(), static_cast<std::streamsize>(text.size()));
+    if (in.bad()) return fail(Errc::config, "cannot read " + file);
+    text.resize(static_cast<std::size_t>(in.gcount()));
+    if (text.size() > most) {
+        return fail(Errc::config, "cannot read " + file + ": it has more than " + std::to_string(most) + " bytes");
+    }
+    return text;
+}
+
+bool is_public(const std::string& file) {
+    struct stat about {};
+    return stat(file.c_str(), &about) == 0 && S_ISREG(about.st_mode) && (about.st_mode & S_IROTH) != 0;
+}
+
+Result<std::vector<std::string>> signing_secrets(const std::vector<Secret>& secrets, std::string_view use) {
+    std::vector<std::string> texts;
+    for (const Secret& secret : secrets) {
+        if (secret.text.size() < min_signing_secret_bytes) {
+            return fail(Errc::config, secret.origin + ": a secret of " + std::string(use) + " needs " +
+                                          std::to_string(min_signing_secret_bytes) + " bytes or more; this one has " +
+                                          std::to_string(secret.text.size()));
+        }
+        texts.push_back(secret.text);
+    }
+    return texts;
+}
+
+/// Tokens of Auth.js 5 are bound to the cookie's name; those of NextAuth 4 are not.
+std::vector<std::string> salts_of(const std::vector<std::string>& cookie_names) {
+    std::vector<std::string> salts;
+    for (const std::string& name : cookie_names) {
+        if (name != "next-auth.session-token" && name != "__Secure-next-auth.session-token") salts.push_back(name);
+    }
+    return salts;
+}
+
+void append_part(std::string& out, std::string_view part) {
+    out += std::to_string(part.size());
+    out += ':';
+    out += part;
+}
+
+}  // namespace
+
+Result<std::vector<Secret>> read_secrets(const std::string& file) {
+    const auto text = read_text(file, max_secret_file_bytes);
+    if (!text) return tl::unexpected(text.error());
+    std::vector<Secret> secrets;
+    std::size_t number = 0;
+    for (std::size_t at = 0; at < text->size();) {
+        const std::size_t end = std::min(text->find('\n', at), text->size());
+        std::string_view line(text->data() + at, end - at);
+        at = end + 1;
+        ++number;
+        if (line.ends_with('\r')) line.remove_suffix(1);
+        if (line.find_first_not_of(" \t") == std::string_view::npos) continue;
+        secrets.push_back({std::string(line), file + ":" + std::to_string(number)});
+        if (secrets.size() > max_secrets) {
+            return fail(Errc::config, secrets.back().origin + ": there are more than 16 secrets");
+        }
+    }
+    if (secrets.empty()) return fail(Errc::config, "cannot use " + file + ": there is no secret in it");
+    return secrets;
+}
+
+Result<std::vector<Secret>> application_secrets(const Config& config, const daemon::Environment& environment) {
+    if (!config.secret_file.empty()) return read_secrets(config.secret_file);
+    std::vector<Secret> secrets;
+    const auto take = [&](const std::string& variable) {
+        auto value = environment(variable);
+        if (!value || value->empty()) return;
+        const bool is_there = std::ranges::find(secrets, *value, &Secret::text) != secrets.end();
+        if (!is_there) secrets.push_back({std::move(*value), variable});
+    };
+    take("AUTH_SECRET");
+    if (secrets.empty()) {
+        for (const auto* variable : {"AUTH_SECRET_3", "AUTH_SECRET_2", "AUTH_SECRET_1"}) take(variable);
+    }
+    take("NEXTAUTH_SECRET");
+    if (!secrets.empty()) return secrets;
+    if (const auto folder = environment("CREDENTIALS_DIRECTORY"); folder && !folder->empty()) {
+        const std::string file = *folder + "/auth_secret";
+        struct stat about {};
+        if (stat(file.c_str(), &about) == 0) return read_secrets(file);
+    }
+    return secrets;
+}
+
+Result<Material> read_material(const Config& config, const daemon::Environment& environment) {
+    Material out;
+    const auto secrets = application_secrets(config, environment);
+    if (!secrets) return tl::unexpected(secrets.error());
+
+    if (!config.rights.empty()) {
+        const auto text = read_text(config.rights, max_rights_bytes);
+        if (!text) return tl::unexpected(text.error());
+        auto rights = Rights::parse(*text, config.rights);
+        if (!rights) return tl::unexpected(rights.error());
+        out.rights = std::move(*rights);
+        out.rights_digest = sha256(*text);
+        if (out.rights.has(Right::Kind::sql) && config.database.empty()) {
+            return fail(Errc::config, config.rights + ": rules with sql ask for --database or DATABASE_URL");
+        }
+        if (out.rights.has(Right::Kind::room_token)) {
+            if (secrets->empty()) {
+                return fail(Errc::config, config.rights + ": rules with room_token ask for the application's secret");
+            }
+            auto texts = signing_secrets(*secrets, "room tokens");
+            if (!texts) return tl::unexpected(texts.error());
+            out.policy.room_secrets = std::move(*texts);
+        }
+    }
+
+    auth::Policy& policy = out.policy;
+    for (const Secret& secret : *secrets) {
+        policy.secrets.push_back(secret.text);
+        if (secret.text.size() < min_signing_secret_bytes) {
+            out.warnings.push_back(secret.origin + ": the secret has fewer than 32 bytes and may be guessed");
+        }
+    }
+    policy.salts = salts_of(config.cookie_names);
+    policy.nextauth_v4 = config.nextauth_v4;
+    policy.authjs_v5 = config.authjs_v5;
+    if (!config.jwt_secret_file.empty()) {
+        const auto lines = read_secrets(config.jwt_secret_file);
+        if (!lines) return tl::unexpected(lines.error());
+        auto texts = signing_secrets(*lines, "signed tokens");
+        if (!texts) return tl::unexpected(texts.error());
+        policy.jwt_secrets = std::move(*texts);
+    }
+    policy.jwt_algorithms = config.jwt_algorithms;
+    policy.issuer = config.jwt_issuer;
+    policy.audiences = config.jwt_audiences;
+    policy.parties = config.jwt_parties;
+    policy.user_claim = config.user_claim;
+    policy.leeway = config.leeway.count() / 1000;
+    policy.max_token_bytes = config.max_token_bytes;
+
+    std::string identity;
+    for (const auto* list : {&policy.secrets, &policy.jwt_secrets}) {
+        append_part(identity, std::to_string(list->size()));
+        for (const std::string& text : *list) append_part(identity, text);
+    }
+    if (!config.jwks.empty() && !config.has_jwks_url()) {
+        const auto text = read_text(config.jwks, auth::Jwks::max_bytes);
+        if (!text) return tl::unexpected(text.error());
+        auto jwks = auth::Jwks::parse(*text);
+        if (!jwks) return fail(Errc::config, config.jwks + ": " + jwks.error().what);
+        if (jwks->size() == 0) {
+            out.warnings.push_back(config.jwks + ": there is no key in it that we have a use for");
+        }
+        out.jwks = std::move(*jwks);
+        append_part(identity, *text);
+    }
+    out.identity_digest = sha256(identity);
+
+    for (const std::string& file : {config.secret_file, config.jwt_secret_file}) {
+        if (!file.empty() && is_public(file)) out.warnings.push_back(file + ": everybody on this host can read it");
+    }
+    if (policy.secrets.empty() && policy.jwt_secrets.empty() && config.jwks.empty() &&
+        !config.has_database_sessions() && !config.anonymous) {
+        return fail(Errc::config,
+                    "there is nothing to know anybody by: give secret-file or AUTH_SECRET, jwt-secret-file, jwks or "
+                    "database-schema");
+    }
+    return out;
+}
+
+Result<void> check_material(const Config& config, const daemon::Environment& environment) {
+    auto material = read_material(config, environment);
+    if (!material) return tl::unexpected(material.error());
+    auto verifier =
+        auth::Verifier::create(std::move(material->policy), std::move(material->jwks).value_or(auth::Jwks()));
+    if (!verifier) return tl::unexpected(verifier.error());
+    return {};
+}
+
+}  // namespace sio::authd
