@@ -41,10 +41,11 @@ Carrier choose_carrier(const Authenticate& request, const Config& config) {
                            cookie.error().what);
         }
         if (*cookie) {
-            if (!request.origin) {
+            // A page's own GETs have no Origin; Sec-Fetch-Site, which no page can set, says that it is one.
+            if (!request.origin && !request.same_origin) {
                 return refused(code::origin, "malformed", "a session cookie came without an Origin, from no page");
             }
-            if (std::ranges::find(config.origins, *request.origin) == config.origins.end()) {
+            if (request.origin && std::ranges::find(config.origins, *request.origin) == config.origins.end()) {
                 return refused(code::origin, "malformed", "pages of " + *request.origin + " may not use the cookie");
             }
             return carries(std::move((*cookie)->value));

@@ -32,7 +32,7 @@ struct Carrier {
 };
 
 /// The first credential that is present decides: `token`, `authorization`, the session cookie, `query_token`. A cookie
-/// counts only with an origin that is listed, exactly; `null` never is.
+/// counts only with an origin that is listed, exactly (`null` never is), or from a page of the gateway's own.
 Carrier choose_carrier(const Authenticate& request, const Config& config);
 
 }  // namespace sio::authd

@@ -75,6 +75,7 @@ Authenticate authenticate(Members& members, bool verify) {
     out.cookie = members.text("cookie");
     out.query_token = members.text("query_token");
     out.origin = members.text("origin");
+    out.same_origin = members.truth("same_origin");
     out.address = members.text_or_empty("address", 64);
     out.user = members.text_or_empty("user");
     out.verify = verify;

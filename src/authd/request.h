@@ -28,6 +28,7 @@ struct Authenticate {
     std::optional<std::string> cookie;
     std::optional<std::string> query_token;
     std::optional<std::string> origin;
+    bool same_origin = false;  ///< the browser says so of the page, where it sends no Origin
     std::string address;
     std::string user;           ///< must be this; empty: anybody
     std::optional<Seconds> at;  ///< of `verify`

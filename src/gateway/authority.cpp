@@ -131,6 +131,7 @@ public:
         add("cookie", credentials.cookie);
         add("query_token", credentials.query_token);
         add("origin", credentials.origin);
+        if (credentials.same_origin) line.boolean("same_origin", true);
         line.text("address", credentials.address);
         if (!must_be_user.empty()) line.text("user", must_be_user);
         Question question;

@@ -25,6 +25,7 @@ struct Credentials {
     std::optional<std::string_view> cookie;         ///< the header's value
     std::optional<std::string_view> query_token;    ///< only when the daemon is to have it
     std::optional<std::string_view> origin;         ///< the header's value
+    bool same_origin = false;                       ///< no Origin, and Sec-Fetch-Site says `same-origin`
     std::string_view address;
 };
 

@@ -457,10 +457,11 @@ std::vector<Option> options_of(Config& c) {
                      c.client_dir));
     add(daemon::on_off({.name = "demo", .help = "Serve the demo page at / and use its routes unless others are given."},
                        c.demo));
-    add(daemon::text({.name = "demo-dir",
-                      .value = "DIR",
-                      .help = "Its folder, with index.html, routes.json and perhaps tokens.json; found beside the program."},
-                     c.demo_dir));
+    add(daemon::text(
+        {.name = "demo-dir",
+         .value = "DIR",
+         .help = "Its folder, with index.html, routes.json and perhaps tokens.json; found beside the program."},
+        c.demo_dir));
 
     group = "Limits";
     add(rate({.name = "rate-limit",

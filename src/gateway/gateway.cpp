@@ -170,7 +170,7 @@ Result<void> Gateway::start() {
         auto page = read_file(config_.demo_dir + "/index.html");
         if (!page) return fail(Errc::config, "cannot read " + config_.demo_dir + "/index.html");
         demo_page_ = std::move(*page);
-        demo_tokens_ = read_file(config_.demo_dir + "/tokens.json").value_or("");
+        demo_tokens_ = read_file(config_.demo_dir + "/tokens.json").value_or("null");
     }
     if (!config_.relay_dir.empty()) {
         if (auto relaying = relay_.start(config_.relay_dir); !relaying) return relaying;
@@ -305,9 +305,9 @@ bool Gateway::on_http(const proto::HttpHead& head, HttpAnswer& answer) {
     if (bundle_.serve(head, answer)) return true;
     if (head.path.starts_with(config_.path)) return false;
     const bool reads = head.method == "GET" || head.method == "HEAD";
-    const bool known = head.path == "/health" || head.path == "/live" || head.path == "/ready" ||
-                       head.path == "/metrics" || (config_.demo && (head.path == "/" || head.path == "/index.html")) ||
-                       (!demo_tokens_.empty() && head.path == "/tokens.json");
+    const bool known =
+        head.path == "/health" || head.path == "/live" || head.path == "/ready" || head.path == "/metrics" ||
+        (config_.demo && (head.path == "/" || head.path == "/index.html" || head.path == "/tokens.json"));
     if (!known) return false;
     if (!reads) {
         answer.status = 405;

@@ -105,7 +105,7 @@ private:
     AdminServer admin_;
     Bundle bundle_;
     std::string demo_page_;
-    std::string demo_tokens_;  ///< empty: there is no such file
+    std::string demo_tokens_;  ///< JSON; `null`: there is no such file
     std::unique_ptr<DrainTimer> drain_timer_;
     Millis started_ = 0;
     Millis routes_loaded_ = 0;

@@ -90,6 +90,7 @@ void Passes::ask(const Session& session, const std::optional<std::string>& token
     std::string cookies;
     std::optional<std::string> query_token;
     if (has_head) credentials.origin = head.header("origin");
+    credentials.same_origin = has_head && !credentials.origin && head.header("sec-fetch-site") == "same-origin";
     if (token) {
         credentials.token = *token;
     } else if (has_head) {

@@ -37,6 +37,10 @@ for (const kind of ['v4', 'v5']) {
       () => accepted({ headers: { cookie: `theme=dark; ${chunks}`, origin: page } }, user));
     await checks.step(`${kind} ${size}: the cookie does not count on another page`,
       () => refused({ headers: { cookie: chunks, origin: 'https://app.example.com.evil.example' } }, 'origin'));
+    await checks.step(`${kind} ${size}: without an Origin it counts on the gateway's own pages`, () =>
+      accepted({ headers: { cookie: chunks, 'sec-fetch-site': 'same-origin' } }, user));
+    await checks.step(`${kind} ${size}: and not where the browser says that another page asks`, () =>
+      refused({ headers: { cookie: chunks, 'sec-fetch-site': 'same-site' } }, 'origin'));
     await checks.step(`${kind} ${size}: the cookie does not count without an Origin`, () => refused({ headers: { cookie: chunks } }, 'origin'));
   }
   await checks.step(`${kind}: the cookie of an https site`, async () => {

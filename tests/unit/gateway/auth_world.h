@@ -57,7 +57,7 @@ class Base {
 public:
     Base() {
         log::set_level(log::Level::fatal);
-        char name[] = "/tmp/sio-auth-XXXXXX";
+        char name[] = "/tmp/auth-world-XXXXXX";
         cr_assert(mkdtemp(name) != nullptr);
         folder = name;
     }
