@@ -26,7 +26,8 @@ std::optional<std::string> text_of(std::string_view value) {
 
 void append_session(std::string& out, const StoredSession& session) {
     std::string bytes;
-    const std::size_t ours = (session.user ? 1U : 0U) + (session.since ? 1U : 0U) + (session.node ? 1U : 0U);
+    const std::size_t ours = (session.user ? 1U : 0U) + (session.since ? 1U : 0U) + (session.node ? 1U : 0U) +
+                             (session.granted.empty() ? 0U : 1U);
     msgpack::append_map_head(bytes, 4 + ours);
     const auto put = [&](std::string_view key, std::string_view text) {
         msgpack::append_string(bytes, key);
@@ -34,14 +35,18 @@ void append_session(std::string& out, const StoredSession& session) {
     };
     put("sid", session.sid);
     put("pid", session.pid);
-    msgpack::append_string(bytes, "rooms");
-    msgpack::append_array_head(bytes, session.rooms.size());
-    for (const std::string& room : session.rooms) msgpack::append_string(bytes, room);
+    const auto put_rooms = [&](std::string_view key, const std::vector<std::string>& rooms) {
+        msgpack::append_string(bytes, key);
+        msgpack::append_array_head(bytes, rooms.size());
+        for (const std::string& room : rooms) msgpack::append_string(bytes, room);
+    };
+    put_rooms("rooms", session.rooms);
     msgpack::append_string(bytes, "data");
     msgpack::append_json(bytes, session.data.empty() ? std::string_view{"{}"} : session.data, session.data_attachments);
     if (session.user) put("user", *session.user);
     if (session.since) put("since", session.since->text());
     if (session.node) put("node", *session.node);
+    if (!session.granted.empty()) put_rooms("granted", session.granted);
     base::append_base64(out, bytes);
 }
 
@@ -62,17 +67,18 @@ Result<StoredSession> decode_session(std::string_view base64) {
             if (!text || text->empty()) return malformed("an id is no string");
             (key == "sid" ? has_sid : has_pid) = true;
             (key == "sid" ? out.sid : out.pid) = std::move(*text);
-        } else if (key == "rooms") {
+        } else if (key == "rooms" || key == "granted") {
+            auto& names = key == "rooms" ? out.rooms : out.granted;
             const auto list = msgpack::read_head(value, 0);
             if (list->kind != msgpack::Kind::array) return malformed("the rooms are no array");
             if (list->count > max_session_rooms) return malformed("it has too many rooms");
-            out.rooms.clear();
+            names.clear();
             for (msgpack::Walker rooms{value}; rooms.next();) {
                 auto room = text_of(rooms.value());
                 if (!room) return malformed("a room is no string");
-                out.rooms.push_back(std::move(*room));
+                names.push_back(std::move(*room));
             }
-            has_rooms = true;
+            has_rooms = has_rooms || key == "rooms";
         } else if (key == "data") {
             out.data.clear();
             out.data_attachments.clear();

@@ -11,7 +11,7 @@
 
 namespace sio::cluster {
 
-/// A session as Node stores it, and three members of ours that Node ignores.
+/// A session as Node stores it, and four members of ours that Node ignores.
 struct StoredSession {
     std::string sid;
     std::string pid;
@@ -19,9 +19,10 @@ struct StoredSession {
     std::string data = "{}";                    ///< raw JSON, the application's; canonical placeholders
     std::vector<std::string> data_attachments;  ///< what they stand for
 
-    std::optional<std::string> user;  ///< absent when a Node server wrote it; empty: anonymous
-    std::optional<StreamId> since;    ///< end of the stream when the client connected; absent from Node
-    std::optional<std::string> node;  ///< who wrote it; absent from Node
+    std::optional<std::string> user;   ///< absent when a Node server wrote it; empty: anonymous
+    std::optional<StreamId> since;     ///< end of the stream when the client connected; absent from Node
+    std::optional<std::string> node;   ///< who wrote it; absent from Node
+    std::vector<std::string> granted;  ///< of the rooms, those it is in by sio-authd's word; absent when there are none
 };
 
 /// The most rooms, and binary values in `data`, a stored session may have.

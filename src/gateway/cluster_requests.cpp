@@ -76,8 +76,12 @@ std::string Cluster::sockets_json(Namespace& nsp, const Selection& selection) {
             auth += '}';
         }
         const std::string data = socket->user.empty() ? "{}" : "{\"userId\":" + json::quote(socket->user) + '}';
-        const std::string url = std::string(head.path) + (head.query.empty() ? "" : "?") + std::string(head.query);
-        const auto query = query_pairs(head.query);
+        auto query = query_pairs(head.query);
+        std::string url(head.path);
+        if (std::erase_if(query, [](const auto& pair) { return pair.first == "token"; }) == 0 && !head.query.empty()) {
+            url += '?';
+            url += head.query;
+        }
         std::vector<std::pair<std::string_view, std::string_view>> query_views(query.begin(), query.end());
         cluster::RemoteSocket remote;
         remote.query = query_views;

@@ -47,6 +47,12 @@ void Cluster::write_session(const Socket& socket, Millis lifetime) {
     session.rooms.emplace_back(socket.id.view());
     for (const Socket::Seat& seat : socket.seats) session.rooms.push_back(seat.room->name);
     if (session.rooms.size() > cluster::max_session_rooms) session.rooms.resize(cluster::max_session_rooms);
+    if (socket.pass != nullptr) {
+        // Invitations stay here, and a room by invitation cannot be asked about without one.
+        for (const Pass::Granted& one : socket.pass->rooms) {
+            if (one.token.empty() && session.granted.size() < session.rooms.size()) session.granted.push_back(one.room);
+        }
+    }
     if (!socket.data.empty()) session.data = socket.data;
     session.user = socket.user;
     session.since = socket.connected_at;
@@ -122,6 +128,7 @@ void Cluster::on_session(const std::shared_ptr<Return>& back, const Reply* reply
     saved.sid = Id::from(session->sid);
     saved.connected_at = session->since.value_or(Position{});
     saved.user = std::move(session->user);
+    saved.granted = std::move(session->granted);
     saved.data = session->data_attachments.empty() ? std::move(session->data) : "{}";
     for (std::string& room : session->rooms) {
         if (room != session->sid) saved.rooms.push_back(std::move(room));

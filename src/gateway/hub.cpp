@@ -970,6 +970,9 @@ void Hub::finish_connect(Slot slot, Knock& knock, std::optional<Restored> restor
         ++stats_.sockets_recovered;
         std::vector<std::string> rooms = std::move(restored->saved.rooms);
         for (const std::string& room : rooms) join(socket, room);
+        if (socket.pass != nullptr) {
+            for (std::string& room : restored->saved.granted) socket.pass->rooms.push_back({std::move(room), {}});
+        }
         rooms.emplace_back(socket.id.view());
         const auto is_in = [&](const std::string& room) { return std::ranges::find(rooms, room) != rooms.end(); };
         for (const MissedEvent& missed : restored->missed) {

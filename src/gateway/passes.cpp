@@ -161,8 +161,8 @@ void Passes::admitted(Socket& socket, Millis asked_at, Millis decided_at) {
         if (const auto back = away_.find(socket.secret); back != away_.end()) {
             if (back->second.until > now) pass.rooms = std::move(back->second.rooms);
             away_.erase(back);
-            recheck_rooms(socket);
         }
+        if (!pass.rooms.empty()) recheck_rooms(socket);
     }
     // What the daemon has forgotten, or said to everybody, since it answered.
     const auto closed = closed_at_.find(pass.session);

@@ -36,6 +36,7 @@ struct SavedSocket {
     std::string data;       ///< what an application on another server keeps with it, as it is stored
     std::optional<std::string> user;  ///< nothing: another kind of server wrote it, which does not know
     std::vector<std::string> rooms;
+    std::vector<std::string> granted;  ///< of the rooms, those that another node's sio-authd let it into
     Millis until = 0;
 };
 

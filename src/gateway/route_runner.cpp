@@ -20,13 +20,13 @@ struct Origin {
     std::optional<std::uint64_t> ack;
 };
 
+// Credentials are for the authentication alone: a template cannot pass them on.
 std::optional<std::string> handshake_query(const Session* session, std::string_view name) {
     proto::HttpHead head;
-    if (session == nullptr || proto::parse_http_head(session->head, head)) return std::nullopt;
+    if (session == nullptr || name == "token" || proto::parse_http_head(session->head, head)) return std::nullopt;
     return proto::query_parameter(head.query, name);
 }
 
-// Credentials are for the authentication alone: a template cannot pass them on.
 std::optional<std::string> handshake_header(const Session* session, std::string_view name) {
     proto::HttpHead head;
     if (session == nullptr || name == "cookie" || name == "authorization" ||

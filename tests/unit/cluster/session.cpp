@@ -57,10 +57,11 @@ Test(cluster_session, our_own_members_come_back) {
     session.user = "";
     session.since = cluster::StreamId{1795419353120, 3};
     session.node = "AbCd";
+    session.granted = {"course_1", "course_2"};
     const auto back = cluster::decode_session(encoded(session));
     cr_assert(back.has_value());
     cr_expect(back->user == session.user && back->since == session.since && back->node == session.node);
-    cr_expect(back->rooms == session.rooms);
+    cr_expect(back->rooms == session.rooms && back->granted == session.granted);
 }
 
 Test(cluster_session, rooms_that_are_numbers_are_named_by_their_digits) {
