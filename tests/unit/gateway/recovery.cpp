@@ -18,7 +18,8 @@ constexpr Position at(std::uint64_t count) { return {epoch, count}; }
 using Texts = std::vector<std::string>;
 
 Id id(std::string_view text) {
-    std::string padded(text);
+    std::string padded("tag.");  // hashed is what follows
+    padded += text;
     padded.resize(20, '.');
     return Id::from(padded);
 }
