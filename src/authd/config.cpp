@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <utility>
 
 #include "base/bytes.h"
+#include "daemon/common.h"
 #include "daemon/exit_code.h"
 #include "pg/pool.h"
 #include "wire/admin.h"
@@ -23,16 +23,6 @@ constexpr std::string_view about =
     "Tells gateways who a client is, by the sessions of the web application, and which rooms he may join. See "
     "sio-authd(8).";
 constexpr auto longest = 24h;
-
-/// A text that is not shown: what --print-config prints of it says only that it is there.
-Option secret(Option option, std::string& target) {
-    option.set = [&target](std::string_view given) -> Result<void> {
-        target = given;
-        return {};
-    };
-    option.show = [&target]() -> std::vector<std::string> { return {target.empty() ? "" : "(set)"}; };
-    return option;
-}
 
 /// A Redis URL, shown without its password.
 Option redis_url(Option option, std::string& target) {
@@ -153,8 +143,6 @@ Result<void> complete(Config& config, std::span<const Option> options) {
     }
     return {};
 }
-
-void print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
 }  // namespace
 
@@ -305,12 +293,13 @@ std::vector<Option> options_of(Config& c) {
     add(daemon::on_off({.name = "anonymous", .help = "Let in, without a user, who shows nothing."}, c.anonymous));
 
     group = "Database";
-    add(secret({.name = "database",
-                .value = "URL",
-                .help = "PostgreSQL of the application, as libpq takes it; better by its variable, where no list of "
-                        "processes shows a password.",
-                .env = {"DATABASE_URL"}},
-               c.database));
+    add(daemon::secret(
+        {.name = "database",
+         .value = "URL",
+         .help = "PostgreSQL of the application, as libpq takes it; better by its variable, where no list of "
+                 "processes shows a password.",
+         .env = {"DATABASE_URL"}},
+        c.database));
     add(choice({.name = "database-schema", .help = "Whose tables hold the sessions; none: they are not looked up."},
                c.schema, {{"none", Schema::none}, {"pg-adapter", Schema::pg_adapter}, {"prisma", Schema::prisma}}));
     add(identifier({.name = "sessions-table", .help = "Another name of the table of sessions."}, c.sessions_table));
@@ -365,7 +354,7 @@ std::vector<Option> options_of(Config& c) {
                      c.redis_host));
     add(number({.name = "redis-port", .value = "PORT", .help = "Port of redis-host.", .env = {"REDIS_PORT"}},
                c.redis_port, 1, 65535));
-    add(secret(
+    add(daemon::secret(
         {.name = "redis-password",
          .value = "PASSWORD",
          .help = "Password of redis-host; better by its variable or a file, where no list of processes shows it.",
@@ -379,26 +368,7 @@ std::vector<Option> options_of(Config& c) {
                  c.revocation_ttl, 1s, 8784h));
 
     group = "Operation";
-    add(choice({.name = "log-level",
-                .help = "Least level that is logged.",
-                .cost = "A lower level costs time and space for each line.",
-                .env = {"LOG_LEVEL"}},
-               c.log_level,
-               {{"trace", log::Level::trace},
-                {"debug", log::Level::debug},
-                {"info", log::Level::info},
-                {"warn", log::Level::warn},
-                {"error", log::Level::error}}));
-    add(choice({.name = "log-format", .help = "How a line looks."}, c.log_format,
-               {{"text", log::Format::text}, {"json", log::Format::json}}));
-    add(daemon::text(
-        {.name = "log-file", .value = "FILE", .help = "Where lines go; empty is stderr. Opened anew on SIGHUP."},
-        c.log_file));
-    add(daemon::text({.name = "debug",
-                      .value = "PATTERNS",
-                      .help = "Parts that log at debug whatever the level, such as sio:*,-sio:pg.",
-                      .env = {"DEBUG"}},
-                     c.debug));
+    daemon::add_log_options(table, group, c.log, "sio:*,-sio:pg");
     return table;
 }
 
@@ -427,22 +397,10 @@ Start start(std::span<const char* const> arguments, const daemon::Environment& e
     if (*action == daemon::Action::check_config) {
         if (const auto done = check(result.config); !done) return complain(done.error());
     }
-    switch (*action) {
-        case daemon::Action::run: return result;
-        case daemon::Action::help: print(daemon::help_text(program, about, options)); break;
-        case daemon::Action::version: print(std::string(program) + " " SIO_VERSION "\n"); break;
-        case daemon::Action::check_config: print("the configuration is right\n"); break;
-        case daemon::Action::print_config: print(daemon::config_text(options)); break;
-        case daemon::Action::sample_config: print(daemon::sample_text(program, options)); break;
-    }
+    if (*action == daemon::Action::run) return result;
+    daemon::answer(*action, program, about, SIO_VERSION, options);
     result.exit = daemon::exit_ok;
     return result;
-}
-
-Result<void> open_log(const Config& config) {
-    log::set_level(config.log_level);
-    log::set_debug(config.debug);
-    return log::open(config.log_format, config.log_file);
 }
 
 }  // namespace sio::authd

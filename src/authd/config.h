@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/result.h"
+#include "daemon/common.h"
 #include "daemon/options.h"
 #include "redis/endpoint.h"
 
@@ -81,10 +82,7 @@ struct Config {
     std::chrono::milliseconds revocation_ttl{2'592'000'000};
 
     // Operation
-    log::Level log_level = log::Level::info;
-    log::Format log_format = log::Format::text;
-    std::string log_file;
-    std::string debug;
+    daemon::LogConfig log;
 
     /// What an operator should know and does not stop us; after load().
     std::vector<std::string> warnings;
@@ -118,9 +116,6 @@ Start start(std::span<const char* const> arguments, const daemon::Environment& e
 /// daemon::load(); `config` when options contradict one another.
 Result<daemon::Action> load_config(Config& config, std::span<daemon::Option> options,
                                    std::span<const char* const> arguments, const daemon::Environment& environment);
-
-/// Opens the log as configured. Errors: `io`.
-Result<void> open_log(const Config& config);
 
 /// Where the daemon listens unless told otherwise: `authd.sock` beside the gateway's control socket.
 std::string default_socket_path();

@@ -20,7 +20,7 @@ int main(int argc, char** argv) {
         authd::start({argv + 1, static_cast<std::size_t>(argc - 1)}, daemon::process_environment, check);
     if (started.exit) return *started.exit;
     const authd::Config& config = started.config;
-    if (auto opened = authd::open_log(config); !opened) return daemon::complain(program, opened.error());
+    if (auto opened = daemon::open_log(config.log); !opened) return daemon::complain(program, opened.error());
 
     auto loop = net::Loop::create();
     if (!loop) return daemon::complain(program, loop.error());

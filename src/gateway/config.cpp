@@ -3,11 +3,11 @@
 #include <sys/un.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 #include <utility>
 
 #include "base/bytes.h"
+#include "daemon/common.h"
 #include "daemon/exit_code.h"
 #include "gateway/engine.h"
 #include "gateway/hop.h"
@@ -115,16 +115,6 @@ bool is_cookie(std::string_view text) {
     return text.empty() || (!name.empty() && name.find_first_of(" \t=,\"()<>@:\\/[]?{}") == std::string_view::npos);
 }
 
-/// A text that is not shown: what --print-config prints of it says only that it is there.
-Option secret(Option option, std::string& target) {
-    option.set = [&target](std::string_view given) -> Result<void> {
-        target = given;
-        return {};
-    };
-    option.show = [&target]() -> std::vector<std::string> { return {target.empty() ? "" : "(set)"}; };
-    return option;
-}
-
 /// A Redis URL, shown without its password.
 Option secret_url(Option option, std::string& target) {
     option.set = [&target](std::string_view given) -> Result<void> {
@@ -221,8 +211,6 @@ Result<void> complete(Config& config, const daemon::Environment& environment) {
     }
     return {};
 }
-
-void print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
 base::Millis millis(std::chrono::milliseconds value) { return static_cast<base::Millis>(value.count()); }
 
@@ -336,7 +324,7 @@ std::vector<Option> options_of(Config& c) {
                      c.redis_host));
     add(number({.name = "redis-port", .value = "PORT", .help = "Port of redis-host.", .env = {"REDIS_PORT"}},
                c.redis_port, 1, 65535));
-    add(secret(
+    add(daemon::secret(
         {.name = "redis-password",
          .value = "PASSWORD",
          .help = "Password of redis-host; better by its variable or a file, where no list of processes shows it.",
@@ -525,26 +513,7 @@ std::vector<Option> options_of(Config& c) {
                 .help = "Clients told to leave per second; 0 spreads them evenly over the deadline.",
                 .cost = "A larger value brings more of them back to the others at once."},
                c.drain_rate, 0, 1'000'000));
-    add(choice({.name = "log-level",
-                .help = "Least level that is logged.",
-                .cost = "A lower level costs time and space for each line.",
-                .env = {"LOG_LEVEL"}},
-               c.log_level,
-               {{"trace", log::Level::trace},
-                {"debug", log::Level::debug},
-                {"info", log::Level::info},
-                {"warn", log::Level::warn},
-                {"error", log::Level::error}}));
-    add(choice({.name = "log-format", .help = "How a line looks."}, c.log_format,
-               {{"text", log::Format::text}, {"json", log::Format::json}}));
-    add(daemon::text(
-        {.name = "log-file", .value = "FILE", .help = "Where lines go; empty is stderr. Opened anew on SIGHUP."},
-        c.log_file));
-    add(daemon::text({.name = "debug",
-                      .value = "PATTERNS",
-                      .help = "Parts that log at debug whatever the level, such as sio:*,-sio:ws.",
-                      .env = {"DEBUG"}},
-                     c.debug));
+    daemon::add_log_options(table, group, c.log, "sio:*,-sio:ws");
     return table;
 }
 
@@ -582,22 +551,10 @@ Start start(std::span<const char* const> arguments, const daemon::Environment& e
     if (wants_files && check) {
         if (const auto done = check(result.config); !done) return complain(done.error());
     }
-    switch (*action) {
-        case daemon::Action::run: return result;
-        case daemon::Action::help: print(daemon::help_text(program, about, options)); break;
-        case daemon::Action::version: print(std::string(program) + " " SIO_VERSION "\n"); break;
-        case daemon::Action::check_config: print("the configuration is right\n"); break;
-        case daemon::Action::print_config: print(daemon::config_text(options)); break;
-        case daemon::Action::sample_config: print(daemon::sample_text(program, options)); break;
-    }
+    if (*action == daemon::Action::run) return result;
+    daemon::answer(*action, program, about, SIO_VERSION, options);
     result.exit = daemon::exit_ok;
     return result;
-}
-
-Result<void> open_log(const Config& config) {
-    log::set_level(config.log_level);
-    log::set_debug(config.debug);
-    return log::open(config.log_format, config.log_file);
 }
 
 EngineOptions engine_options(const Config& config) {

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/result.h"
+#include "daemon/common.h"
 #include "daemon/options.h"
 #include "gateway/cors.h"
 #include "gateway/outbox.h"
@@ -117,10 +118,7 @@ struct Config {
     std::string control;  ///< path of the control socket; after load() never empty
     std::chrono::milliseconds drain_deadline{10'000};
     std::uint32_t drain_rate = 0;  ///< clients per second; 0: evenly within the deadline
-    log::Level log_level = log::Level::info;
-    log::Format log_format = log::Format::text;
-    std::string log_file;  ///< empty: stderr
-    std::string debug;     ///< patterns, see log::set_debug()
+    daemon::LogConfig log;
 
     // From NODE_ENV, which has neither flag nor key
     bool production = false;
@@ -149,9 +147,6 @@ Start start(std::span<const char* const> arguments, const daemon::Environment& e
 /// compile, `--auth dev` is asked for while NODE_ENV is `production`, or a folder that was named is not there.
 Result<daemon::Action> load_config(Config& config, std::span<daemon::Option> options,
                                    std::span<const char* const> arguments, const daemon::Environment& environment);
-
-/// Opens the log as configured: file, format, level, DEBUG patterns. Errors: `io`.
-Result<void> open_log(const Config& config);
 
 /// What the engine needs of it.
 EngineOptions engine_options(const Config& config);

@@ -38,7 +38,7 @@ int main(int argc, char** argv) {
     const auto started = gateway::start({argv + 2, static_cast<std::size_t>(argc - 2)}, daemon::process_environment);
     if (started.exit) return *started.exit;
     const gateway::Config& config = started.config;
-    if (auto opened = gateway::open_log(config); !opened) return daemon::complain("hop-gateway", opened.error());
+    if (auto opened = daemon::open_log(config.log); !opened) return daemon::complain("hop-gateway", opened.error());
     auto loop = net::Loop::create();
     if (!loop) return daemon::complain("hop-gateway", loop.error());
     auto cors = gateway::Cors::create(config.cors);

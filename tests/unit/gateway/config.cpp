@@ -109,7 +109,7 @@ Test(config, the_variables_of_a_compose_file_work_as_written) {
     cr_assert(config.has_value(), "%s", config.error().what.c_str());
     cr_expect(config->port == 4001 && config->hosts == std::vector<std::string>({"127.0.0.1"}));
     cr_expect(config->cors.origins == std::vector<std::string>({"https://a.example", "https://b.example"}));
-    cr_expect(config->log_level == log::Level::debug && config->debug == "socket.io:*");
+    cr_expect(config->log.level == log::Level::debug && config->log.debug == "socket.io:*");
     cr_expect(config->control == "/tmp/x.sock" && config->production);
 }
 
