@@ -245,30 +245,6 @@ void join_lines(std::string& json) {
     std::erase_if(json, [](char c) { return c == '\n' || c == '\r' || c == '\t'; });
 }
 
-/// Whether `pattern`, in which `*` stands for any run of characters, is `text`. At most their product in steps.
-bool matches(std::string_view pattern, std::string_view text) noexcept {
-    std::size_t p = 0;
-    std::size_t t = 0;
-    std::size_t star = std::string_view::npos;
-    std::size_t resume = 0;
-    while (t < text.size()) {
-        if (p < pattern.size() && pattern[p] == '*') {
-            star = p++;
-            resume = t;
-        } else if (p < pattern.size() && pattern[p] == text[t]) {
-            ++p;
-            ++t;
-        } else if (star != std::string_view::npos) {
-            p = star + 1;
-            t = ++resume;
-        } else {
-            return false;
-        }
-    }
-    while (p < pattern.size() && pattern[p] == '*') ++p;
-    return p == pattern.size();
-}
-
 /// Whether the claims of a room token open `room`.
 Verdict covers(const json_t* claims, std::string_view room) {
     const json_t* const one = json_object_get(claims, "room");
@@ -276,12 +252,12 @@ Verdict covers(const json_t* claims, std::string_view room) {
     if (one == nullptr && many == nullptr) return Verdict::missing_claim;
     if ((one != nullptr && !json_is_string(one)) || (many != nullptr && !json_is_array(many)))
         return Verdict::malformed;
-    bool found = one != nullptr && matches(text_of(one), room);
+    bool found = one != nullptr && base::matches_glob(text_of(one), room);
     const std::size_t count = json_array_size(many);
     for (std::size_t i = 0; i < count; ++i) {
         const json_t* const pattern = json_array_get(many, i);
         if (!json_is_string(pattern)) return Verdict::malformed;
-        found = found || matches(text_of(pattern), room);
+        found = found || base::matches_glob(text_of(pattern), room);
     }
     return found ? Verdict::valid : Verdict::wrong_aud;
 }

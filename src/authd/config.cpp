@@ -24,22 +24,6 @@ constexpr std::string_view about =
     "sio-authd(8).";
 constexpr auto longest = 24h;
 
-/// A Redis URL, shown without its password.
-Option redis_url(Option option, std::string& target) {
-    option.set = [&target](std::string_view given) -> Result<void> {
-        if (!given.empty()) {
-            if (const auto parsed = redis::parse_url(given); !parsed) return fail(Errc::malformed, parsed.error().what);
-        }
-        target = given;
-        return {};
-    };
-    option.show = [&target]() -> std::vector<std::string> {
-        const auto parsed = redis::parse_url(target);
-        return {parsed ? parsed->to_string() : ""};
-    };
-    return option;
-}
-
 /// A table or a column: what quote_identifier() can quote.
 Option identifier(Option option, std::string& target) {
     option.value = "NAME";
@@ -129,18 +113,9 @@ Result<void> complete(Config& config, std::span<const Option> options) {
             "jwks without jwt-audience or jwt-party: any application of the same issuer can log its users in here");
     }
     if (config.user_claim.empty()) return fail(Errc::config, "user-claim: users must be named by some claim");
-    if (!config.redis_url.empty()) {
-        auto endpoint = redis::parse_url(config.redis_url);
-        if (!endpoint) return fail(Errc::config, "redis: " + endpoint.error().what);
-        config.redis_endpoint = std::move(*endpoint);
-    } else if (!config.redis_host.empty()) {
-        redis::Endpoint endpoint;
-        endpoint.host = config.redis_host;
-        endpoint.port = config.redis_port;
-        endpoint.password = config.redis_password;
-        endpoint.database = config.redis_database;
-        config.redis_endpoint = std::move(endpoint);
-    }
+    auto endpoint = config.redis.endpoint();
+    if (!endpoint) return tl::unexpected(endpoint.error());
+    config.redis_endpoint = std::move(*endpoint);
     return {};
 }
 
@@ -341,27 +316,10 @@ std::vector<Option> options_of(Config& c) {
         c.rights_ttl, 0ms, longest));
 
     group = "Revocations";
-    add(redis_url({.name = "redis",
-                   .value = "URL",
-                   .help = "Redis that keeps revocations and tells them to other daemons: redis://, rediss:// (TLS), "
-                           "unix:// or redis+sentinel://; without, they last until the daemon ends.",
-                   .env = {"REDIS_URL"}},
-                  c.redis_url));
-    add(daemon::text({.name = "redis-host",
-                      .value = "HOST",
-                      .help = "The same by its parts, when there is no URL.",
-                      .env = {"REDIS_HOST"}},
-                     c.redis_host));
-    add(number({.name = "redis-port", .value = "PORT", .help = "Port of redis-host.", .env = {"REDIS_PORT"}},
-               c.redis_port, 1, 65535));
-    add(daemon::secret(
-        {.name = "redis-password",
-         .value = "PASSWORD",
-         .help = "Password of redis-host; better by its variable or a file, where no list of processes shows it.",
-         .env = {"REDIS_PASSWORD"}},
-        c.redis_password));
-    add(number({.name = "redis-database", .value = "N", .help = "Database of redis-host.", .env = {"REDIS_DB"}},
-               c.redis_database, 0, 65535));
+    daemon::add_redis_options(
+        table, group, c.redis,
+        "Redis that keeps revocations and tells them to other daemons: redis://, rediss:// (TLS), "
+        "unix:// or redis+sentinel://; without, they last until the daemon ends.");
     add(duration({.name = "revocation-ttl",
                   .help = "How long a revocation lasts unless it says else, and at most; no shorter than tokens live.",
                   .cost = "A larger value costs memory for each revocation."},

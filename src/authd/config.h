@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "daemon/common.h"
 #include "daemon/options.h"
+#include "daemon/redis_options.h"
 #include "redis/endpoint.h"
 
 namespace sio::authd {
@@ -73,11 +74,7 @@ struct Config {
     std::chrono::milliseconds rights_ttl{10'000};
 
     // Revocations
-    std::string redis_url;
-    std::string redis_host;
-    std::uint16_t redis_port = 6379;
-    std::string redis_password;  ///< shown to nobody
-    std::uint16_t redis_database = 0;
+    daemon::RedisConfig redis;
     std::optional<redis::Endpoint> redis_endpoint;  ///< after load() only: what the above come to
     std::chrono::milliseconds revocation_ttl{2'592'000'000};
 

@@ -236,4 +236,27 @@ std::string_view trim(std::string_view text) noexcept {
     return text;
 }
 
+bool matches_glob(std::string_view pattern, std::string_view text, std::string_view barred) noexcept {
+    std::size_t p = 0;
+    std::size_t t = 0;
+    std::size_t star = std::string_view::npos;  // the last star met, and where what it stands for ends
+    std::size_t covered = 0;
+    while (t < text.size()) {
+        if (p < pattern.size() && pattern[p] == '*') {
+            star = p++;
+            covered = t;
+        } else if (p < pattern.size() && pattern[p] == text[t]) {
+            ++p;
+            ++t;
+        } else if (star != std::string_view::npos && barred.find(text[covered]) == std::string_view::npos) {
+            p = star + 1;
+            t = ++covered;
+        } else {
+            return false;
+        }
+    }
+    while (p < pattern.size() && pattern[p] == '*') ++p;
+    return p == pattern.size();
+}
+
 }  // namespace sio::base

@@ -47,4 +47,8 @@ bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept;
 /// `text` without blanks and tabs at its ends.
 std::string_view trim(std::string_view text) noexcept;
 
+/// Whether `text` matches `pattern`, in which `*` stands for any run of characters but those in `barred`. At most the
+/// product of their lengths in steps.
+bool matches_glob(std::string_view pattern, std::string_view text, std::string_view barred = {}) noexcept;
+
 }  // namespace sio::base

@@ -50,30 +50,6 @@ std::vector<Pattern>& patterns() noexcept {
     return *the_patterns;
 }
 
-/// `*` stands for any characters. Iterative: the last `*` is the only point to come back to.
-bool matches(std::string_view pattern, std::string_view text) noexcept {
-    std::size_t p = 0;
-    std::size_t t = 0;
-    std::size_t star = std::string_view::npos;
-    std::size_t resume = 0;
-    while (t < text.size()) {
-        if (p < pattern.size() && pattern[p] == '*') {
-            star = p++;
-            resume = t;
-        } else if (p < pattern.size() && pattern[p] == text[t]) {
-            ++p;
-            ++t;
-        } else if (star != std::string_view::npos) {
-            p = star + 1;
-            t = ++resume;
-        } else {
-            return false;
-        }
-    }
-    while (p < pattern.size() && pattern[p] == '*') ++p;
-    return p == pattern.size();
-}
-
 void refresh_lowest() noexcept {
     const int base = detail::base_level.load();
     const int debug = static_cast<int>(Level::debug);
@@ -312,7 +288,7 @@ bool debugged(std::string_view component) noexcept {
     const std::string_view full(name.data(), length + 4);
     bool wanted = false;
     for (const Pattern& pattern : patterns()) {
-        if (!matches(pattern.text, full)) continue;
+        if (!base::matches_glob(pattern.text, full)) continue;
         if (pattern.excludes) return false;
         wanted = true;
     }

@@ -115,22 +115,6 @@ bool is_cookie(std::string_view text) {
     return text.empty() || (!name.empty() && name.find_first_of(" \t=,\"()<>@:\\/[]?{}") == std::string_view::npos);
 }
 
-/// A Redis URL, shown without its password.
-Option secret_url(Option option, std::string& target) {
-    option.set = [&target](std::string_view given) -> Result<void> {
-        if (!given.empty()) {
-            if (const auto parsed = redis::parse_url(given); !parsed) return fail(Errc::malformed, parsed.error().what);
-        }
-        target = given;
-        return {};
-    };
-    option.show = [&target]() -> std::vector<std::string> {
-        const auto parsed = redis::parse_url(target);
-        return {parsed ? parsed->to_string() : ""};
-    };
-    return option;
-}
-
 bool is_seconds(std::string_view text) { return text.empty() || base::parse_decimal(text, UINT32_MAX).has_value(); }
 
 fs::path program_folder() {
@@ -179,18 +163,9 @@ Result<void> complete(Config& config, const daemon::Environment& environment) {
         const fs::path folder = fs::path(config.control).parent_path();
         config.relay_dir = folder.empty() ? "." : folder.string();
     }
-    if (!config.redis_url.empty()) {
-        auto endpoint = redis::parse_url(config.redis_url);
-        if (!endpoint) return fail(Errc::config, "redis: " + endpoint.error().what);
-        config.redis_endpoint = std::move(*endpoint);
-    } else if (!config.redis_host.empty()) {
-        redis::Endpoint endpoint;
-        endpoint.host = config.redis_host;
-        endpoint.port = config.redis_port;
-        endpoint.password = config.redis_password;
-        endpoint.database = config.redis_database;
-        config.redis_endpoint = std::move(endpoint);
-    }
+    auto endpoint = config.redis.endpoint();
+    if (!endpoint) return tl::unexpected(endpoint.error());
+    config.redis_endpoint = std::move(*endpoint);
     const auto least_retention = config.recovery_window + 180s;
     if (config.redis_retention < least_retention) config.redis_retention = least_retention;
     const fs::path here = program_folder();
@@ -311,27 +286,9 @@ std::vector<Option> options_of(Config& c) {
                  c.presence_grace, 0ms, 600s));
 
     group = "Redis";
-    add(secret_url({.name = "redis",
-                    .value = "URL",
-                    .help = "The Redis this gateway shares with others: redis://, rediss:// (TLS), unix:// or "
-                            "redis+sentinel://; without, it works alone.",
-                    .env = {"REDIS_URL"}},
-                   c.redis_url));
-    add(daemon::text({.name = "redis-host",
-                      .value = "HOST",
-                      .help = "The same by its parts, when there is no URL.",
-                      .env = {"REDIS_HOST"}},
-                     c.redis_host));
-    add(number({.name = "redis-port", .value = "PORT", .help = "Port of redis-host.", .env = {"REDIS_PORT"}},
-               c.redis_port, 1, 65535));
-    add(daemon::secret(
-        {.name = "redis-password",
-         .value = "PASSWORD",
-         .help = "Password of redis-host; better by its variable or a file, where no list of processes shows it.",
-         .env = {"REDIS_PASSWORD"}},
-        c.redis_password));
-    add(number({.name = "redis-database", .value = "N", .help = "Database of redis-host.", .env = {"REDIS_DB"}},
-               c.redis_database, 0, 65535));
+    daemon::add_redis_options(table, group, c.redis,
+                              "The Redis this gateway shares with others: redis://, rediss:// (TLS), unix:// or "
+                              "redis+sentinel://; without, it works alone.");
     add(daemon::text({.name = "node",
                       .value = "NAME",
                       .help = "This gateway's name in the cluster and in answers; default: host and process id."},

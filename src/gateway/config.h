@@ -15,6 +15,7 @@
 #include "base/result.h"
 #include "daemon/common.h"
 #include "daemon/options.h"
+#include "daemon/redis_options.h"
 #include "gateway/cors.h"
 #include "gateway/outbox.h"
 #include "redis/endpoint.h"
@@ -68,11 +69,7 @@ struct Config {
     std::optional<bool> websocket_origin_check;  ///< nothing: on when origins are listed; after load() never nothing
 
     // Redis
-    std::string redis_url;   ///< URL; it, or redis_host, makes this gateway a member of a cluster
-    std::string redis_host;  ///< empty: no Redis, unless there is a URL
-    std::uint16_t redis_port = 6379;
-    std::string redis_password;  ///< shown to nobody
-    std::uint16_t redis_database = 0;
+    daemon::RedisConfig redis;                        ///< it makes this gateway a member of a cluster
     std::optional<redis::Endpoint> redis_endpoint;    ///< after load() only: what the above come to
     std::chrono::milliseconds presence_grace{5'000};  ///< how long a user may be nowhere before he is offline
     std::string node;                                 ///< this gateway's name; empty: host and process id

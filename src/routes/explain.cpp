@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/bytes.h"
 #include "base/json.h"
 #include "proto/sio_packet.h"
 #include "routes/run.h"
@@ -216,7 +217,7 @@ bool may_be(const Template& text, std::string_view wanted) {
     // A star of the text itself would match too much, which only shows an action more.
     std::string pattern;
     for (const Template::Piece& piece : text.pieces) pattern += piece.before + "*";
-    return matches(pattern + text.tail, wanted);
+    return base::matches_glob(pattern + text.tail, wanted);
 }
 
 std::string shown(const std::vector<Rule>& rules) {

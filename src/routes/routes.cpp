@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/bytes.h"
 #include "base/json.h"
 #include "proto/sio_packet.h"
 
@@ -122,7 +123,7 @@ const NamespaceRoutes* Routes::find(std::string_view nsp) const noexcept {
     if (const auto found = exact_.find(nsp); found != exact_.end()) return found->second;
     if (nsp.size() > max_pattern_bytes) return nullptr;
     const auto found = std::ranges::find_if(
-        patterns_, [&](const NamespaceRoutes* candidate) { return matches(candidate->name, nsp, "/"); });
+        patterns_, [&](const NamespaceRoutes* candidate) { return base::matches_glob(candidate->name, nsp, "/"); });
     return found == patterns_.end() ? nullptr : *found;
 }
 
@@ -159,29 +160,6 @@ std::optional<Refusal> refusal(const NamespaceRoutes& nsp, const Context& contex
         return result;
     }
     return std::nullopt;
-}
-
-bool matches(std::string_view pattern, std::string_view text, std::string_view barred) noexcept {
-    std::size_t p = 0;
-    std::size_t t = 0;
-    std::size_t star = std::string_view::npos;  // the last star met, and where what it stands for ends
-    std::size_t covered = 0;
-    while (t < text.size()) {
-        if (p < pattern.size() && pattern[p] == '*') {
-            star = p++;
-            covered = t;
-        } else if (p < pattern.size() && pattern[p] == text[t]) {
-            ++p;
-            ++t;
-        } else if (star != std::string_view::npos && barred.find(text[covered]) == std::string_view::npos) {
-            p = star + 1;
-            t = ++covered;
-        } else {
-            return false;
-        }
-    }
-    while (p < pattern.size() && pattern[p] == '*') ++p;
-    return p == pattern.size();
 }
 
 }  // namespace sio::routes

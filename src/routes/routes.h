@@ -233,7 +233,4 @@ Result<bool> hold(const std::vector<Condition>& conditions, const Context& conte
 /// refuses.
 std::optional<Refusal> refusal(const NamespaceRoutes& nsp, const Context& context);
 
-/// Whether `text` matches `pattern`, in which `*` stands for any run of characters but those in `barred`.
-bool matches(std::string_view pattern, std::string_view text, std::string_view barred = {}) noexcept;
-
 }  // namespace sio::routes

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/bytes.h"
 #include "base/json.h"
 #include "proto/sio_packet.h"
 
@@ -347,7 +348,8 @@ std::optional<Stop> Run::State::forbidden(const std::vector<Rule>& rules, std::s
                 break;
             case Rule::Kind::rooms:
                 for (const std::string& room : rooms) {
-                    if (std::ranges::none_of(rule.patterns, [&](const std::string& p) { return matches(p, room); })) {
+                    if (std::ranges::none_of(rule.patterns,
+                                             [&](const std::string& p) { return base::matches_glob(p, room); })) {
                         return Stop{"denied", "no rule allows the room " + json::quote(room)};
                     }
                 }

@@ -1,0 +1,65 @@
+#include "daemon/redis_options.h"
+
+#include "daemon/common.h"
+
+namespace sio::daemon {
+
+namespace {
+
+/// A Redis URL, shown without its password.
+Option url_option(Option option, std::string& target) {
+    option.set = [&target](std::string_view given) -> Result<void> {
+        if (!given.empty()) {
+            if (const auto parsed = redis::parse_url(given); !parsed) return fail(Errc::malformed, parsed.error().what);
+        }
+        target = given;
+        return {};
+    };
+    option.show = [&target]() -> std::vector<std::string> {
+        const auto parsed = redis::parse_url(target);
+        return {parsed ? parsed->to_string() : ""};
+    };
+    return option;
+}
+
+}  // namespace
+
+Result<std::optional<redis::Endpoint>> RedisConfig::endpoint() const {
+    if (!url.empty()) {
+        auto parsed = redis::parse_url(url);
+        if (!parsed) return fail(Errc::config, "redis: " + parsed.error().what);
+        return std::move(*parsed);
+    }
+    if (host.empty()) return std::nullopt;
+    redis::Endpoint endpoint;
+    endpoint.host = host;
+    endpoint.port = port;
+    endpoint.password = password;
+    endpoint.database = database;
+    return endpoint;
+}
+
+void add_redis_options(std::vector<Option>& table, std::string_view group, RedisConfig& config, std::string help) {
+    const auto add = [&](Option option) {
+        option.group = group;
+        table.push_back(std::move(option));
+    };
+    add(url_option({.name = "redis", .value = "URL", .help = std::move(help), .env = {"REDIS_URL"}}, config.url));
+    add(text({.name = "redis-host",
+              .value = "HOST",
+              .help = "The same by its parts, when there is no URL.",
+              .env = {"REDIS_HOST"}},
+             config.host));
+    add(number({.name = "redis-port", .value = "PORT", .help = "Port of redis-host.", .env = {"REDIS_PORT"}},
+               config.port, 1, 65535));
+    add(secret(
+        {.name = "redis-password",
+         .value = "PASSWORD",
+         .help = "Password of redis-host; better by its variable or a file, where no list of processes shows it.",
+         .env = {"REDIS_PASSWORD"}},
+        config.password));
+    add(number({.name = "redis-database", .value = "N", .help = "Database of redis-host.", .env = {"REDIS_DB"}},
+               config.database, 0, 65535));
+}
+
+}  // namespace sio::daemon
