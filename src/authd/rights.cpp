@@ -23,23 +23,6 @@ bool is_name(std::string_view text) noexcept {
     });
 }
 
-/// A message stays one line, and does nothing to a terminal.
-std::string one_line(std::string_view text) {
-    constexpr std::string_view hex = "0123456789abcdef";
-    std::string out;
-    for (const char c : text) {
-        const auto code = static_cast<unsigned char>(c);
-        if (code >= 0x20 && code != 0x7f) {
-            out += c;
-        } else {
-            out += "\\u00";
-            out += hex[code >> 4U];
-            out += hex[code & 15U];
-        }
-    }
-    return out;
-}
-
 }  // namespace
 
 // --- Patterns --------------------------------------------------------------------------------------------------------
@@ -175,8 +158,8 @@ private:
     void problem(std::string_view at, std::string_view pointer, std::string_view what) {
         if (problems_.size() >= 20) return;
         const auto line = 1 + std::count(text_.begin(), text_.begin() + (at.data() - text_.data()), '\n');
-        problems_.push_back(one_line(std::string(file_) + ":" + std::to_string(line) + ": " +
-                                     (pointer.empty() ? "/" : std::string(pointer)) + ": " + std::string(what)));
+        problems_.push_back(base::one_line(std::string(file_) + ":" + std::to_string(line) + ": " +
+                                           (pointer.empty() ? "/" : std::string(pointer)) + ": " + std::string(what)));
     }
 
     /// Says where the text stops being JSON.
@@ -190,7 +173,7 @@ private:
             what = "is not JSON: " + std::string(static_cast<const char*>(error.text));
         }
         json_decref(parsed);
-        problems_.push_back(one_line(std::string(file_) + ":" + std::to_string(line) + ": /: " + what));
+        problems_.push_back(base::one_line(std::string(file_) + ":" + std::to_string(line) + ": /: " + what));
     }
 
     std::vector<Member> members(std::string_view object, const std::string& pointer,

@@ -259,4 +259,20 @@ bool matches_glob(std::string_view pattern, std::string_view text, std::string_v
     return p == pattern.size();
 }
 
+std::string one_line(std::string_view text) {
+    constexpr std::string_view hex = "0123456789abcdef";
+    std::string out;
+    for (const char c : text) {
+        const auto code = static_cast<unsigned char>(c);
+        if (code >= 0x20 && code != 0x7f) {
+            out += c;
+        } else {
+            out += "\\u00";
+            out += hex[code >> 4U];
+            out += hex[code & 15U];
+        }
+    }
+    return out;
+}
+
 }  // namespace sio::base

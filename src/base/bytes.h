@@ -51,4 +51,7 @@ std::string_view trim(std::string_view text) noexcept;
 /// product of their lengths in steps.
 bool matches_glob(std::string_view pattern, std::string_view text, std::string_view barred = {}) noexcept;
 
+/// `text` with control characters as `\u00XX`, so that a message with it stays one line and does nothing to a terminal.
+std::string one_line(std::string_view text);
+
 }  // namespace sio::base

@@ -93,23 +93,6 @@ constexpr std::string_view allow_forms =
 constexpr std::string_view emit_allow_forms =
     R"("granted" (whom sio-authd lets in), "member" (who is in the room), "user" (who is logged in), "anyone" or {"rooms": ["course_*"]} (names that match))";
 
-/// Names in the file may have control characters; a message stays one line, and does nothing to a terminal.
-std::string one_line(std::string_view text) {
-    constexpr std::string_view hex = "0123456789abcdef";
-    std::string out;
-    for (const char c : text) {
-        const auto code = static_cast<unsigned char>(c);
-        if (code >= 0x20 && code != 0x7f) {
-            out += c;
-        } else {
-            out += "\\u00";
-            out += hex[code >> 4U];
-            out += hex[code & 15U];
-        }
-    }
-    return out;
-}
-
 std::string in_quotes(std::string_view text) { return json::quote(text); }
 
 /// `"a", "b" or "c"`.
@@ -206,11 +189,11 @@ std::string Loader::place_of(std::string_view at, std::string_view pointer) cons
 }
 
 void Loader::problem(std::string_view at, std::string_view pointer, std::string_view what) {
-    problems_.push_back({line_of(at), one_line(place_of(at, pointer) + std::string{what})});
+    problems_.push_back({line_of(at), base::one_line(place_of(at, pointer) + std::string{what})});
 }
 
 void Loader::warn(const Node& node, std::string_view what) {
-    warnings_.push_back(one_line(place_of(node.value, node.pointer) + std::string{what}));
+    warnings_.push_back(base::one_line(place_of(node.value, node.pointer) + std::string{what}));
 }
 
 bool Loader::expect(const Node& node, Kind kind, std::string_view remedy) {
@@ -248,7 +231,7 @@ void Loader::syntax() {
         if (error.column > 0) what += " (column " + std::to_string(error.column) + ")";
     }
     json_decref(parsed);
-    problems_.push_back({line, one_line(std::string{file_} + ":" + std::to_string(line) + ": /: " + what)});
+    problems_.push_back({line, base::one_line(std::string{file_} + ":" + std::to_string(line) + ": /: " + what)});
 }
 
 Result<Routes> Loader::load() {
