@@ -31,7 +31,7 @@ all: build
 run:  ## build, and start a private Redis, sio-authd and two gateways with the demo page; PORT=3001
 	@tools/deps run
 	@$(MAKE) build/configured-$(tests_possible) client
-	@cmake --build build -j $(JOBS) --target sio-gateway sio-authd sioctl
+	@cmake --build build -j $(JOBS) --target sio-gateway sio-authd sio-bridge sioctl
 	@exec tools/run $(PORT) $(ARGS)
 
 .PHONY: deps
@@ -53,12 +53,12 @@ bin/client/socket.io.min.js: $(client_dist)
 
 ##@ Test
 .PHONY: test
-test: deps  ## everything: unit, fuzz replays, Redis, conformance, integration, RFC 6455, hostile inputs, cluster, authd
+test: deps  ## everything: unit, fuzz replays, Redis, conformance, integration, RFC 6455, hostile inputs, cluster, authd, Kafka
 	@$(MAKE) build
 	@tests/all $(ARGS)
 
-.PHONY: unit redis conformance integration rfc6455 hostile cluster authd
-unit redis conformance integration rfc6455 hostile cluster authd: build  ## one part of the tests
+.PHONY: unit redis conformance integration rfc6455 hostile cluster authd kafka
+unit redis conformance integration rfc6455 hostile cluster authd kafka: build  ## one part of the tests
 	@tests/all $@
 
 .PHONY: asan
@@ -89,6 +89,8 @@ bench: build  ## our gateway, Node's server and a bare epoll loop in turns; ARGS
 	@tests/bench/cluster $(filter --quick --json --rounds=%,$(ARGS))
 	@bin/bench-tokens $(filter --quick --json,$(ARGS))
 	@tests/bench/authd $(filter --quick --json,$(ARGS))
+	@bin/bench-topics $(filter --quick --json,$(ARGS))
+	@tests/bench/bridge $(filter --quick --json,$(ARGS))
 
 ##@ Care
 .PHONY: lint
@@ -114,9 +116,9 @@ clean:  ## remove what was built; keeps what `deps` installed
 # Into the system's folders, or below DESTDIR for a package. A configuration file that is there is left alone.
 .PHONY: install
 install:  ## install below PREFIX=/usr/local; DESTDIR= for packages
-	@test -x bin/sio-gateway -a -x bin/sio-authd -a -x bin/sioctl || $(MAKE) build
+	@test -x bin/sio-gateway -a -x bin/sio-authd -a -x bin/sio-bridge -a -x bin/sioctl || $(MAKE) build
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/sio $(DESTDIR)$(SYSCONFDIR)/sio
-	install -m 755 bin/sio-gateway bin/sio-authd bin/sioctl $(DESTDIR)$(PREFIX)/bin
+	install -m 755 bin/sio-gateway bin/sio-authd bin/sio-bridge bin/sioctl $(DESTDIR)$(PREFIX)/bin
 	for page in $(manuals); do \
 	    install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit; done
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \

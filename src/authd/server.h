@@ -11,12 +11,12 @@
 
 #include "authd/request.h"
 #include "base/result.h"
-#include "base/unique_fd.h"
+#include "daemon/line_server.h"
 #include "net/loop.h"
 
 namespace sio::authd {
 
-class Server final : net::Handler, net::Loop::TurnEnd {
+class Server final : daemon::LineServer::Owner {
 public:
     class Host {
     public:
@@ -29,20 +29,16 @@ public:
         virtual void on_gone(std::uint64_t client) = 0;
     };
 
-    static constexpr std::size_t max_open = 10'000;        ///< requests of one client; the next is refused
-    static constexpr std::size_t max_backlog = 4U << 20U;  ///< unread bytes of one client, beyond which it is cut off
-    static constexpr std::size_t max_read_per_turn = 256U
-                                                     << 10U;  ///< of one client, so that the others have their turn
+    static constexpr std::size_t max_open = 10'000;  ///< requests of one client; the next is refused
 
     Server(net::Loop& loop, Host& host);
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
-    ~Server() override;
 
     /// Listens at `path`. Errors: `io`.
-    Result<void> listen(const std::string& path);
+    Result<void> listen(const std::string& path) { return lines_.listen(path); }
     /// Removes the socket file; connections go on.
-    void stop_listening();
+    void stop_listening() { lines_.stop_listening(); }
 
     /// Answers `id` with `{"id":N,"ok":true,…}`. `members` as JSON, without braces.
     void answer(std::uint64_t client, std::uint64_t id, std::string_view members);
@@ -54,29 +50,28 @@ public:
     std::size_t tell(std::string_view line);
     void tell(std::uint64_t client, std::string_view line);
 
-    [[nodiscard]] std::size_t client_count() const noexcept { return clients_.size(); }
+    [[nodiscard]] std::size_t client_count() const noexcept { return lines_.client_count(); }
     struct Stats {
         std::uint64_t connections = 0, requests = 0, refused = 0, cut_off = 0;
     };
-    [[nodiscard]] const Stats& stats() const noexcept { return stats_; }
+    [[nodiscard]] Stats stats() const noexcept {
+        return {lines_.stats().connections, requests_, refused_, lines_.stats().cut_off};
+    }
 
 private:
-    class Client;
+    struct Client {
+        bool is_gateway = false;
+        std::size_t open = 0;
+    };
 
-    void on_ready(std::uint32_t events) override;
-    bool end_turn() override;
-    void take_line(Client& client, std::string_view line);
-    void forget(Client& client);
-    [[nodiscard]] Client* find(std::uint64_t client) const;
+    void on_line(std::uint64_t client, std::string_view line) override;
+    void on_gone(std::uint64_t client) override;
 
-    net::Loop& loop_;
     Host& host_;
-    std::string path_;
-    base::UniqueFd listener_;
-    std::unordered_map<std::uint64_t, Client*> clients_;
-    std::vector<std::uint64_t> unsent_;  // clients that have something to be written at the turn's end
-    std::uint64_t next_client_ = 1;
-    Stats stats_;
+    std::unordered_map<std::uint64_t, Client> clients_;  // those that have asked something
+    std::uint64_t requests_ = 0;
+    std::uint64_t refused_ = 0;
+    daemon::LineServer lines_;
 };
 
 }  // namespace sio::authd

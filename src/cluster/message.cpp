@@ -686,25 +686,38 @@ void append_list(std::string& out, std::span<const std::string> items) {
     out.push_back(']');
 }
 
-void append_opts(std::string& out, const Outgoing& message) {
-    out.append("\"opts\":{\"rooms\":");
-    append_list(out, message.rooms);
-    out.append(",\"except\":");
-    append_list(out, message.except);
-    out.append(",\"flags\":{");
+void append_flags(std::string& out, const Flags& flags) {
+    out.append("\"flags\":{");
     const std::size_t begin = out.size();
     const auto flag = [&](std::string_view text) {
         if (out.size() != begin) out.push_back(',');
         out.append(text);
     };
-    if (message.flags.is_volatile) flag("\"volatile\":true");
-    if (message.flags.compress) flag(*message.flags.compress ? "\"compress\":true" : "\"compress\":false");
-    if (message.flags.expect_single_response) flag("\"expectSingleResponse\":true");
-    if (message.flags.timeout_ms) {
+    if (flags.is_volatile) flag("\"volatile\":true");
+    if (flags.compress) flag(*flags.compress ? "\"compress\":true" : "\"compress\":false");
+    if (flags.expect_single_response) flag("\"expectSingleResponse\":true");
+    if (flags.timeout_ms) {
         flag("\"timeout\":");
-        append_number(out, static_cast<std::uint64_t>(std::max<std::int64_t>(*message.flags.timeout_ms, 0)));
+        append_number(out, static_cast<std::uint64_t>(std::max<std::int64_t>(*flags.timeout_ms, 0)));
     }
-    out.append("}}");
+    out.push_back('}');
+}
+
+void append_opts(std::string& out, const Outgoing& message) {
+    out.append("\"opts\":{\"rooms\":");
+    append_list(out, message.rooms);
+    const bool is_emitters_broadcast = message.type == Type::broadcast && !message.emitter_nsp.empty();
+    if (is_emitters_broadcast) {
+        out.push_back(',');
+        append_flags(out, message.flags);
+    }
+    out.append(",\"except\":");
+    append_list(out, message.except);
+    if (!is_emitters_broadcast) {
+        out.push_back(',');
+        append_flags(out, message.flags);
+    }
+    out.push_back('}');
 }
 
 void append_request_id(std::string& out, std::string_view id) {
@@ -732,6 +745,10 @@ void append_data_json(std::string& out, const Outgoing& message) {
             if (message.packet_id) {
                 out.append(",\"id\":");
                 append_number(out, *message.packet_id);
+            }
+            if (!message.emitter_nsp.empty()) {
+                out.append(",\"nsp\":");
+                append_json_string(out, message.emitter_nsp);
             }
             out.append("},");
             if (!message.request_id.empty()) {

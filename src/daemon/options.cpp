@@ -8,6 +8,7 @@
 #include <map>
 #include <numeric>
 #include <sstream>
+#include <utility>
 
 #include "base/bytes.h"
 
@@ -54,6 +55,7 @@ std::string suggestion(std::string_view name, std::span<const Option> options, b
         }
     };
     for (const Option& option : options) {
+        if (option.is_prefix) continue;
         consider(option.name);
         if (flags && option.is_switch) consider("no-" + option.name);
     }
@@ -63,15 +65,25 @@ std::string suggestion(std::string_view name, std::span<const Option> options, b
     return best.empty() ? "" : "; did you mean " + quoted((flags ? "--" : "") + best) + "?";
 }
 
+/// The option of that name, else the longest prefix it begins with.
 Option* find(std::span<Option> options, std::string_view name) {
-    const auto found = std::find_if(options.begin(), options.end(), [&](const Option& o) { return o.name == name; });
-    return found == options.end() ? nullptr : &*found;
+    Option* best = nullptr;
+    for (Option& option : options) {
+        if (!option.is_prefix) {
+            if (option.name == name) return &option;
+        } else if (name.size() > option.name.size() && name.starts_with(option.name) &&
+                   (best == nullptr || option.name.size() > best->name.size())) {
+            best = &option;
+        }
+    }
+    return best;
 }
 
 /// A value that some source gave, and what to call that source in an error and in --print-config.
 struct Given {
     std::string value;
     std::string source;
+    std::string name = {};  ///< of an option that is a prefix: what followed it
 };
 using Values = std::map<const Option*, std::vector<Given>>;
 
@@ -89,8 +101,19 @@ std::vector<std::string> split_at_commas(std::string_view text) {
 /// Sets an option to what one source gave. `from_environment` values are always split when the option is a list.
 Result<void> apply(Option& option, const std::vector<Given>& given, bool from_environment, Errc code) {
     const auto wrong = [&](const Given& one, const Error& error) {
-        return fail(code, one.source + (code == Errc::usage ? ": " : ": " + option.name + ": ") + error.what);
+        return fail(code,
+                    one.source + (code == Errc::usage ? ": " : ": " + option.name + one.name + ": ") + error.what);
     };
+    if (option.is_prefix) {
+        std::string sources = option.source == "default" ? "" : option.source;
+        for (const Given& one : given) {
+            if (const auto done = option.set(one.name + "=" + one.value); !done) return wrong(one, done.error());
+            const std::string source = code == Errc::usage ? "flag" : one.source;
+            if (!sources.ends_with(source)) sources += (sources.empty() ? "" : ", ") + source;
+        }
+        option.source = std::move(sources);
+        return {};
+    }
     if (option.is_list) {
         option.clear();
         for (const Given& one : given) {
@@ -104,6 +127,11 @@ Result<void> apply(Option& option, const std::vector<Given>& given, bool from_en
     }
     option.source = code == Errc::usage ? "flag" : given.back().source;
     return {};
+}
+
+/// What follows the option's own name when that is a prefix.
+std::string rest_of(const Option& option, std::string_view name) {
+    return option.is_prefix ? std::string(name.substr(option.name.size())) : std::string();
 }
 
 struct CommandLine {
@@ -156,7 +184,7 @@ Result<CommandLine> read_arguments(std::span<Option> options, std::span<const ch
         if (option == nullptr) {
             line.loaded.config_file = *value;
         } else {
-            line.flags[option].push_back({*value, flag});
+            line.flags[option].push_back({*value, flag, rest_of(*option, name)});
         }
     }
     return line;
@@ -198,10 +226,12 @@ Result<Values> read_config(std::span<Option> options, const std::string& path) {
             return fail(Errc::config, place + ": unknown key " + quoted(key) + suggestion(key, options, false));
         }
         auto& given = values[option];
-        if (!given.empty() && !option->is_list) {
-            return fail(Errc::config, place + ": " + quoted(key) + " is set already, at " + given.front().source);
+        std::string rest = rest_of(*option, key);
+        const auto before = std::ranges::find(given, rest, &Given::name);
+        if (before != given.end() && !option->is_list) {
+            return fail(Errc::config, place + ": " + quoted(key) + " is set already, at " + before->source);
         }
-        given.push_back({std::string(base::trim(content.substr(equals + 1))), place});
+        given.push_back({std::string(base::trim(content.substr(equals + 1))), place, std::move(rest)});
     }
     return values;
 }
@@ -234,6 +264,17 @@ std::string joined(const std::vector<std::string>& parts, std::string_view betwe
     std::string out;
     for (const auto& part : parts) out += (out.empty() ? "" : std::string(between)) + part;
     return out;
+}
+
+/// `key = value` and a line feed, of a value as show() gives it.
+std::string line_of(const Option& option, std::string_view value) {
+    std::string key = option.shown_name();
+    if (option.is_prefix && !value.empty()) {
+        const std::size_t equals = std::min(value.find('='), value.size());
+        key = option.name + std::string(value.substr(0, equals));
+        value.remove_prefix(std::min(equals + 1, value.size()));
+    }
+    return key + " =" + (value.empty() ? "" : " ") + std::string(value) + "\n";
 }
 
 struct Unit {
@@ -328,6 +369,32 @@ Option list(Option option, std::vector<std::string>& target) {
     };
     option.clear = [&target] { target.clear(); };
     option.show = [&target] { return target; };
+    return option;
+}
+
+Option prefix(Option option, std::vector<std::pair<std::string, std::string>>& target,
+              std::function<bool(std::string_view name)> is_secret) {
+    if (option.value.empty()) option.value = "VALUE";
+    option.is_prefix = true;
+    option.set = [&target](std::string_view given) -> Result<void> {
+        const std::size_t equals = std::min(given.find('='), given.size());
+        const std::string_view name = given.substr(0, equals);
+        std::string value(given.substr(std::min(equals + 1, given.size())));
+        for (auto& [known, old] : target) {
+            if (known != name) continue;
+            old = std::move(value);
+            return {};
+        }
+        target.emplace_back(name, std::move(value));
+        return {};
+    };
+    option.show = [&target, is_secret = std::move(is_secret)] {
+        std::vector<std::string> shown;
+        for (const auto& [name, value] : target) {
+            shown.push_back(name + "=" + (is_secret && is_secret(name) ? "(set)" : value));
+        }
+        return shown;
+    };
     return option;
 }
 
@@ -436,13 +503,13 @@ std::string help_text(std::string_view program, std::string_view about, std::spa
     std::string group;
     for (const Option& option : options) {
         if (option.group != group) out += "\n" + (group = option.group) + "\n";
-        out += "  --" + std::string(option.is_switch ? "[no-]" : "") + option.name +
+        out += "  --" + std::string(option.is_switch ? "[no-]" : "") + option.shown_name() +
                (option.is_switch ? "" : " " + option.value) + "\n";
         std::string facts = option.help;
         const std::string initial = joined(option.show(), ", ");
-        facts += " Default: " + (initial.empty() ? "none" : initial) + ".";
+        if (!option.is_prefix) facts += " Default: " + (initial.empty() ? "none" : initial) + ".";
         if (!option.env.empty()) facts += " Environment: " + joined(option.env, ", ") + ".";
-        if (option.is_list) facts += " May be given several times.";
+        if (option.is_list || option.is_prefix) facts += " May be given several times.";
         out += wrapped(facts, "        ", 100);
     }
     out +=
@@ -462,11 +529,10 @@ std::string config_text(std::span<const Option> options) {
         if (option.source != "default") out += "# from " + option.source + "\n";
         const auto values = option.show();
         for (const auto& value : values) {
-            // An empty text is the default of the options that have it, and no line says so more clearly.
-            if (value.empty()) out += "# ";
-            out += option.name + " =" + (value.empty() ? "" : " ") + value + "\n";
+            if (value.empty() && option.source == "default") out += "# ";  // some cannot be set to nothing
+            out += line_of(option, value);
         }
-        if (values.empty()) out += "# " + option.name + " =\n";
+        if (values.empty()) out += "# " + line_of(option, "");
     }
     return out;
 }
@@ -483,8 +549,8 @@ std::string sample_text(std::string_view program, std::span<const Option> option
         }
         out += "\n" + wrapped(option.help + (option.cost.empty() ? "" : " " + option.cost), "# ", 100);
         const auto values = option.show();
-        for (const auto& value : values) out += "#" + option.name + " =" + (value.empty() ? "" : " ") + value + "\n";
-        if (values.empty()) out += "#" + option.name + " =\n";
+        for (const auto& value : values) out += "#" + line_of(option, value);
+        if (values.empty()) out += "#" + line_of(option, "");
     }
     return out;
 }

@@ -45,10 +45,15 @@ struct Option {
 
     bool is_switch = false;
     bool is_list = false;
-    std::function<Result<void>(std::string_view)> set = {};  ///< parses a value; for a list, appends one
+    bool is_prefix = false;  ///< `name` ends with a dot, and what follows it names one of many values
+    std::function<Result<void>(std::string_view)> set = {};  ///< parses a value; for a list, appends one; for a
+                                                             ///< prefix, `NAME=VALUE`
     std::function<void()> clear = {};                        ///< empties a list
     std::function<std::vector<std::string>()> show = {};     ///< the value as set() takes it; a list has any number
     std::string source = "default";  ///< after load(): "default", "flag", "SOCKET_IO_PORT", "gateway.conf:12"
+
+    /// The name as people read it: `ping-interval`, `kafka.NAME`.
+    [[nodiscard]] std::string shown_name() const { return is_prefix ? name + "NAME" : name; }
 };
 
 // --- Makers. Each binds an option to a variable that outlives the table. ---------------------------------------------
@@ -61,6 +66,12 @@ Option list(Option option, std::vector<std::string>& target);
 
 /// `on`, `off` (also true, false, yes, no, 1, 0).
 Option on_off(Option option, bool& target);
+
+/// Values named by whoever gives them: of an option `kafka.` the flag `--kafka.ssl.ca.location FILE` and the line
+/// `kafka.ssl.ca.location = FILE` give `ssl.ca.location` its value. Sources are merged, name by name; of several
+/// prefixes that a name begins with, the longest counts. Values of names that `is_secret` are shown to nobody.
+Option prefix(Option option, std::vector<std::pair<std::string, std::string>>& target,
+              std::function<bool(std::string_view name)> is_secret = {});
 
 /// One word of several, each standing for a value.
 template <typename T>

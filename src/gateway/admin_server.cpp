@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "gateway/verbs.h"
 #include "net/listener.h"
 
 namespace sio::gateway {
@@ -53,39 +54,6 @@ void append_attachments(wire::ObjectWriter& out, std::span<const std::string> at
         list += '"';
     }
     out.raw("attachments", list + ']');
-}
-
-/// Reads `args` and `attachments`. The result's arguments are canonical, as clients send them.
-Result<HandAnswer> parse_arguments(std::string_view request) {
-    HandAnswer out;
-    const auto args = json::member(request, "args");
-    if (args && json::kind_of(*args) != json::Kind::array) return fail(Errc::malformed, "args must be an array");
-    const std::string_view array = args.value_or("[]");
-    if (const auto list = json::member(request, "attachments")) {
-        std::vector<std::string> given;
-        for (json::Walker w(*list); w.next();) {
-            auto bytes = json::kind_of(w.value()) == json::Kind::string
-                             ? base::decode_base64(json::decode_string(w.value()))
-                             : std::nullopt;
-            if (!bytes) return fail(Errc::malformed, "attachments must be texts in base64");
-            given.push_back(std::move(*bytes));
-        }
-        // The decoder of client packets makes placeholders canonical; it is used for these too.
-        if (!given.empty()) {
-            if (given.size() > proto::max_attachments) return fail(Errc::too_large, "more than 10 attachments");
-            proto::SioDecoder decoder(wire::admin_max_line);
-            auto packet = decoder.text("6" + std::to_string(given.size()) + "-0" + std::string(array));
-            for (const std::string& bytes : given) {
-                if (packet) packet = decoder.binary(bytes);
-            }
-            if (!packet || !*packet) return fail(Errc::malformed, "args do not fit the attachments");
-            out.arguments = proto::ack_arguments((*packet)->json);
-            if ((*packet)->attachments != nullptr) out.attachments = *(*packet)->attachments;
-            return out;
-        }
-    }
-    out.arguments = proto::ack_arguments(array);
-    return out;
 }
 
 /// How long other nodes may take: a little less than the client waits.
@@ -368,6 +336,7 @@ void AdminServer::dispatch(Client& client, const wire::AdminRequest& request) {
     if (cmd == "join" || cmd == "leave" || cmd == "disconnect") return change(client, request);
     if (cmd == "answer") return answer(request, client);
     if (cmd == "server-emit") return server_emit(client, request);
+    if (cmd == "trace") return trace(client, request);
     if (cmd == "presence") {
         presence_->answer(
             request.text, [this, number = client.number(), id = request.id](const Result<std::string>& members) {
@@ -595,6 +564,25 @@ void AdminServer::server_emit(Client& client, const wire::AdminRequest& request)
         });
 }
 
+void AdminServer::trace(Client& client, const wire::AdminRequest& request) {
+    const auto text = [&request](std::string_view member) {
+        const auto raw = json::member(request.text, member);
+        return raw && json::kind_of(*raw) == json::Kind::string ? json::decode_string(*raw) : std::string();
+    };
+    const auto entry = Position::parse(text("entry"));
+    if (!entry) return refuse_with(client, request.id, wire::admin_error::malformed, "entry must be a text MS-SEQ");
+    if (cluster_ == nullptr) {
+        return refuse_with(client, request.id, wire::admin_error::unavailable,
+                           "this gateway is alone: it reads no stream");
+    }
+    std::string stream = text("stream");
+    if (const std::string nsp = text("nsp"); stream.empty() && !nsp.empty()) stream = cluster_->stream_key(nsp);
+    cluster_->trace(stream, *entry, node_timeout(request),
+                    [this, number = client.number(), id = request.id](const std::string& list) {
+                        send_to(number, id, "\"nodes\":" + list);
+                    });
+}
+
 void AdminServer::rooms(Client& client, const wire::AdminRequest& request) {
     const auto only = json::member(request.text, "nsp");
     const std::string wanted = only ? decoded(*only) : std::string();
@@ -729,7 +717,7 @@ void AdminServer::change(Client& client, const wire::AdminRequest& request) {
             Namespace* still = hub_.find_namespace(name);
             if (still == nullptr) return;
             if (cluster_ != nullptr && how != "transport") {
-                cluster_->change(*still,
+                cluster_->change(name,
                                  cmd == "join"    ? Cluster::Change::join
                                  : cmd == "leave" ? Cluster::Change::leave
                                                   : Cluster::Change::disconnect,
@@ -737,25 +725,15 @@ void AdminServer::change(Client& client, const wire::AdminRequest& request) {
                 reached(number, id, here + count_of(others), others);
                 return;
             }
-            // By id: ending one may end others of the list.
-            std::vector<Id> ids;
-            for (const Socket* socket : hub_.select(*still, selection)) ids.push_back(socket->id);
-            for (const Id& sid : ids) {
-                Socket* socket = hub_.find_socket(*still, sid);
-                if (socket == nullptr) continue;
-                for (const std::string& room : names) {
-                    if (cmd == "join") {
-                        hub_.join(*socket, room);
-                    } else {
-                        hub_.leave(*socket, room);
-                    }
-                }
-                if (cmd != "disconnect") continue;
-                if (how == "transport") {
-                    hub_.drop_transport(*socket);
-                } else {
-                    hub_.disconnect(*socket, how == "client");
-                }
+            if (cmd == "join") {
+                join_here(hub_, *still, selection, names);
+            } else if (cmd == "leave") {
+                leave_here(hub_, *still, selection, names);
+            } else {
+                disconnect_here(hub_, *still, selection,
+                                how == "transport" ? Disconnection::of_transport
+                                : how == "client"  ? Disconnection::of_client
+                                                   : Disconnection::from_namespace);
             }
             if (how == "transport") others = {};
             reached(number, id, here, others);

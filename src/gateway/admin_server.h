@@ -75,6 +75,7 @@ private:
     void refuse_with(Client& client, std::uint64_t id, std::string_view code, std::string_view why);
     /// The name and the arguments of the event a request is to emit; nothing when it was refused.
     std::optional<std::string_view> event_of(Client& client, const wire::AdminRequest& request, HandAnswer& arguments);
+    void trace(Client& client, const wire::AdminRequest& request);
     void rooms(Client& client, const wire::AdminRequest& request);
     void sockets(Client& client, const wire::AdminRequest& request);
     void change(Client& client, const wire::AdminRequest& request);

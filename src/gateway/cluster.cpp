@@ -74,7 +74,7 @@ Cluster::Cluster(net::Loop& loop, Hub& hub, ClusterOptions options)
       session_timer_(std::make_unique<SessionTimer>(*this)) {
     for (std::string& key : cluster::streams_to_read(options_.stream, options_.stream_count)) {
         stream_index_.emplace(key, streams_.size());
-        streams_.push_back({std::move(key), std::nullopt, 0, true, {}});
+        streams_.emplace_back().key = std::move(key);
     }
 }
 
@@ -153,9 +153,15 @@ void Cluster::go_away() {
     catching_up_ = false;
     if (!std::exchange(live_, false)) return;
     // Whether these have reached the stream is not known; our own clients need not wait until it is.
-    for (Own& own : own_) {
-        if (!std::exchange(own.is_delivered, true)) deliver_here(own);
+    // In the order in which they were emitted. Copies: a disconnect among them may lead to more, and to a full spool.
+    std::vector<Own> late;
+    for (Stream& stream : streams_) {
+        for (Own& own : stream.own) {
+            if (!std::exchange(own.is_delivered, true)) late.push_back(own);
+        }
     }
+    std::ranges::sort(late, {}, &Own::number);
+    for (const Own& own : late) deliver_here(own);
     for (auto& [id, request] : requests_) loop_.timers().arm(*request, loop_.now());
 }
 
@@ -182,8 +188,10 @@ void Cluster::go_live() {
     }
     catching_up_ = false;
     live_ = true;
-    log::info("redis", "cluster_live", {{"stream", options_.stream}, {"spooled", own_.size()}});
-    for (Own& own : own_) write(own);
+    log::info("redis", "cluster_live", {{"stream", options_.stream}, {"spooled", own_count_}});
+    for (Stream& stream : streams_) {
+        for (std::size_t i = 0; live_ && i < stream.own.size(); ++i) write(stream.own[i]);
+    }
     refresh_sessions();
 }
 
@@ -316,12 +324,13 @@ void Cluster::take_entries(const Reply& reply) {
             stream.last = *id;
             ++stream.read;
             ++stats_.entries_read;
-            take_entry(*id, entry.items[1]);
+            take_entry(found->second, *id, entry.items[1]);
         }
     }
 }
 
-void Cluster::take_entry(Position id, const Reply& fields) {
+void Cluster::take_entry(std::size_t stream, Position id, const Reply& fields) {
+    TraceRing::Entry& traced = trace_.add(id, static_cast<std::uint32_t>(stream), loop_.wall_clock());
     const std::string_view uid = text_field(fields, "uid");
     const std::string_view nsp = text_field(fields, "nsp");
     const std::string_view number = text_field(fields, "n");
@@ -330,10 +339,11 @@ void Cluster::take_entry(Position id, const Reply& fields) {
         const auto n = base::parse_decimal(number);
         if (!n) return;
         const std::string_view node = text_field(fields, "node");
-        auto known = seen_.find(node);
-        if (known == seen_.end()) {
-            if (seen_.size() > max_seen) seen_.clear();
-            known = seen_.emplace(node, 0).first;
+        Stream& from = streams_[stream];
+        auto known = from.seen.find(node);
+        if (known == from.seen.end()) {
+            if (from.seen.size() > max_seen) from.seen.clear();
+            known = from.seen.emplace(node, 0).first;
         }
         std::uint64_t& last = known->second;
         if (*n <= last) {
@@ -341,11 +351,10 @@ void Cluster::take_entry(Position id, const Reply& fields) {
             return;
         }
         last = *n;
-        if (const auto mine = uids_.find(nsp); mine != uids_.end() && mine->second == uid) {
-            while (!own_.empty() && own_.front().number <= *n) {
-                if (own_.front().number == *n) is_done = own_.front().is_delivered;
-                own_bytes_ -= own_.front().bytes;
-                own_.pop_front();
+        if (node == node_uid_) {
+            while (!from.own.empty() && from.own.front().number <= *n) {
+                if (from.own.front().number == *n) is_done = from.own.front().is_delivered;
+                forget_own(from);
             }
         }
     }
@@ -357,10 +366,12 @@ void Cluster::take_entry(Position id, const Reply& fields) {
                   {{"id", id.text()}, {"uid", uid}, {"namespace", nsp}, {"reason", message.error().what}});
         return;
     }
-    apply(**message, id, is_done);
+    traced.is_delivered = is_done;
+    apply(**message, id, is_done, &traced);
 }
 
-void Cluster::apply(const cluster::Message& message, std::optional<Position> id, bool is_done) {
+void Cluster::apply(const cluster::Message& message, std::optional<Position> id, bool is_done,
+                    TraceRing::Entry* traced) {
     const auto found = hub_.namespaces().find(message.nsp);
     if (found == hub_.namespaces().end()) return;
     Namespace& nsp = *found->second;
@@ -379,7 +390,9 @@ void Cluster::apply(const cluster::Message& message, std::optional<Position> id,
             }
             const Event event{message.event, message.arguments, message.attachments};
             if (id) {
-                hub_.deliver(nsp, selection_, event, message.flags.is_volatile || message.packet_has_id, *id, is_done);
+                const Reached reached = hub_.deliver(nsp, selection_, event,
+                                                     message.flags.is_volatile || message.packet_has_id, *id, is_done);
+                if (traced != nullptr) note(*traced, nsp, reached);
             } else {
                 hub_.emit(nsp, selection_, event, message.flags.is_volatile, true);
             }
@@ -392,6 +405,11 @@ void Cluster::apply(const cluster::Message& message, std::optional<Position> id,
             // By id: ending one may end others of the list.
             std::vector<Id> ids;
             for (const Socket* socket : hub_.select(nsp, selection_)) ids.push_back(socket->id);
+            if (traced != nullptr) {
+                traced->sockets = static_cast<std::uint32_t>(ids.size());
+                traced->named = static_cast<std::uint32_t>(std::min(ids.size(), TraceRing::max_sids));
+                std::copy_n(ids.begin(), traced->named, traced->sids.begin());
+            }
             for (const Id& sid : ids) {
                 Socket* socket = hub_.find_socket(nsp, sid);
                 if (socket == nullptr) continue;
@@ -518,10 +536,14 @@ std::vector<std::string> Cluster::selection_except(const Selection& selection) {
 }
 
 bool Cluster::broadcast(const Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile) {
+    return broadcast_in(nsp.name, selection, event, is_volatile);
+}
+
+bool Cluster::broadcast_in(const std::string& nsp, const Selection& selection, const Event& event, bool is_volatile) {
     if (is_volatile && !live_) return false;  // nobody waits for these
     Own own;
     own.type = cluster::Type::broadcast;
-    own.nsp = nsp.name;
+    own.nsp = nsp;
     own.rooms = selection_rooms(selection);
     own.except = selection_except(selection);
     own.is_volatile = is_volatile;
@@ -533,13 +555,13 @@ bool Cluster::broadcast(const Namespace& nsp, const Selection& selection, const 
     return live_;
 }
 
-void Cluster::change(Namespace& nsp, Change what, const Selection& selection, std::vector<std::string> rooms,
+void Cluster::change(const std::string& nsp, Change what, const Selection& selection, std::vector<std::string> rooms,
                      bool close) {
     Own own;
     own.type = what == Change::join    ? cluster::Type::sockets_join
                : what == Change::leave ? cluster::Type::sockets_leave
                                        : cluster::Type::disconnect_sockets;
-    own.nsp = nsp.name;
+    own.nsp = nsp;
     own.rooms = selection_rooms(selection);
     own.except = selection_except(selection);
     own.joined_rooms = std::move(rooms);
@@ -556,13 +578,29 @@ void Cluster::append(Own own) {
         for (const std::string& one : *list) own.bytes += sizeof(std::string) + one.size();
     }
     own_bytes_ += own.bytes;
-    own_.push_back(std::move(own));
-    if (live_) write(own_.back());
-    while (!live_ && own_bytes_ > options_.spool_bytes && !own_.empty()) {
+    ++own_count_;
+    Stream& stream = *stream_of(own.nsp);
+    stream.own.push_back(std::move(own));
+    if (live_) write(stream.own.back());
+    while (!live_ && own_bytes_ > options_.spool_bytes && own_count_ > 0) {
         ++stats_.spool_dropped;
-        own_bytes_ -= own_.front().bytes;
-        own_.pop_front();
+        forget_own(*stream_of_oldest());
     }
+}
+
+Cluster::Stream* Cluster::stream_of_oldest() {
+    Stream* oldest = nullptr;
+    for (Stream& stream : streams_) {
+        if (stream.own.empty()) continue;
+        if (oldest == nullptr || stream.own.front().number < oldest->own.front().number) oldest = &stream;
+    }
+    return oldest;
+}
+
+void Cluster::forget_own(Stream& stream) {
+    own_bytes_ -= stream.own.front().bytes;
+    --own_count_;
+    stream.own.pop_front();
 }
 
 void Cluster::write(Own& own) {

@@ -22,6 +22,7 @@
 #include "gateway/backbone.h"
 #include "gateway/hop.h"
 #include "gateway/hub.h"
+#include "gateway/trace_ring.h"
 #include "net/loop.h"
 #include "redis/connection.h"
 
@@ -86,7 +87,7 @@ public:
     /// Why it is not live, for /ready.
     [[nodiscard]] std::string trouble() const;
     [[nodiscard]] const ClusterStats& stats() const noexcept { return stats_; }
-    [[nodiscard]] std::size_t spooled() const noexcept { return own_.size(); }
+    [[nodiscard]] std::size_t spooled() const noexcept { return own_count_; }
     /// What sessions of this gateway are called and where other hosts reach it; before start().
     void set_home(std::string_view tag, const std::string& hop) {
         home_tag_ = tag;
@@ -123,6 +124,8 @@ public:
     void opened(Namespace& nsp) override;
     void closing(Namespace& nsp) override;
     bool broadcast(const Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile) override;
+    /// The same for a namespace that need not be open here.
+    bool broadcast_in(const std::string& nsp, const Selection& selection, const Event& event, bool is_volatile);
     void keep(Socket& socket) override;
     void release(const Socket& socket, bool recoverable) override;
     void restore(Namespace& nsp, Comeback comeback, std::function<void(std::optional<Restored>)> done) override;
@@ -130,7 +133,8 @@ public:
     // --- for the control socket ---
     enum class Change : std::uint8_t { join, leave, disconnect };
     /// Asks all nodes, this one included, to change sockets. `rooms` for join and leave; `close` for disconnect.
-    void change(Namespace& nsp, Change what, const Selection& selection, std::vector<std::string> rooms, bool close);
+    void change(const std::string& nsp, Change what, const Selection& selection, std::vector<std::string> rooms,
+                bool close);
     /// The sockets other nodes have. `done` once, with what came within `timeout`.
     void fetch_sockets(Namespace& nsp, const Selection& selection, Millis timeout,
                        std::function<void(ClusterAnswer)> done);
@@ -139,6 +143,11 @@ public:
              std::function<void(ClusterAnswer)> done);
     void server_side_emit(Namespace& nsp, const Event& event, std::optional<Millis> timeout,
                           std::function<void(ClusterAnswer)> done);
+    /// What each gateway knows of an entry of the stream: `done` once, with a JSON array of one object for each (see
+    /// `trace` in doc/protocol/admin.md). An empty `stream`: whichever has it.
+    void trace(const std::string& stream, Position entry, Millis timeout, std::function<void(std::string)> done);
+    /// The key of the stream that a namespace's entries are in.
+    [[nodiscard]] std::string stream_key(std::string_view nsp) const;
 
     /// Who hears events that servers emit to servers. `answer`, when not null, is to be called once with one raw JSON
     /// value.
@@ -178,8 +187,12 @@ private:
     void check_gap(std::size_t stream);
     void read_on();
     void take_entries(const redis::Reply& reply);
-    void take_entry(Position id, const redis::Reply& fields);
-    void apply(const cluster::Message& message, std::optional<Position> id, bool is_done);
+    void take_entry(std::size_t stream, Position id, const redis::Reply& fields);
+    void apply(const cluster::Message& message, std::optional<Position> id, bool is_done,
+               TraceRing::Entry* traced = nullptr);
+    void note(TraceRing::Entry& traced, const Namespace& nsp, const Reached& reached);
+    [[nodiscard]] std::string trace_here(std::string_view stream, Position entry) const;
+    [[nodiscard]] std::string trace_answer(std::string_view arguments) const;
     void catch_up();
     void go_live();
     void go_away();
@@ -228,7 +241,13 @@ private:
         std::uint64_t read = 0;        ///< entries of the stream up to `last`, trimmed ones included; see check_gap()
         bool is_counted = true;        ///< `read` is exact
         Position target;               ///< to be read before this node is live again
+        // By stream, as only within one is what is read in the order in which it was written.
+        StringMap<std::uint64_t> seen;  ///< the last number of each node that numbers its entries
+        std::deque<Own> own;            ///< by number
     };
+    /// The oldest entry that has not been read back, of whichever stream; null when there is none.
+    [[nodiscard]] Stream* stream_of_oldest();
+    void forget_own(Stream& stream);
     [[nodiscard]] Stream* stream_of(std::string_view nsp);
     [[nodiscard]] const Stream* stream_of(std::string_view nsp) const;
 
@@ -246,10 +265,10 @@ private:
     bool catching_up_ = false;
     std::uint64_t last_client_id_ = 0;  // of commands_
 
-    std::string node_uid_;           // of this process; its entries are numbered under it
-    StringMap<std::string> uids_;    // of this node, by namespace
-    StringMap<std::uint64_t> seen_;  // the last number of each node that numbers its entries
-    std::deque<Own> own_;
+    std::string node_uid_;         // of this process; its entries are numbered under it
+    StringMap<std::string> uids_;  // of this node, by namespace
+    TraceRing trace_;
+    std::size_t own_count_ = 0;  // of all streams
     std::size_t own_bytes_ = 0;
     std::uint64_t next_number_ = 1;
 

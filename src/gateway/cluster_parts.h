@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "gateway/cluster.h"
@@ -30,6 +31,10 @@ inline std::uint64_t number_field(const redis::Reply& list, std::string_view nam
     const redis::Reply* found = field(list, name);
     return found == nullptr ? 0 : static_cast<std::uint64_t>(found->to_integer());
 }
+
+/// The event by which gateways ask each other for `trace`: raw JSON. Its arguments are a stream's key and an entry's
+/// id.
+inline constexpr std::string_view trace_event = "\"sio:trace\"";
 
 /// A question to the other nodes.
 struct Cluster::Request final : base::Timer {

@@ -118,6 +118,14 @@ void Cluster::on_request(const cluster::Message& message) {
     }
     const Event event{message.event, message.arguments, message.attachments};
     if (message.type == Type::server_side_emit) {
+        if (event.name == trace_event) {  // a question of our own, of which applications need not know
+            if (!message.has_request_id) return;
+            const std::string value = trace_answer(event.arguments);
+            answer.type = Type::server_side_emit_response;
+            answer.value = value;
+            publish(channel, nsp.uid, nsp.name, answer);
+            return;
+        }
         std::function<void(std::string)> reply;
         if (message.has_request_id) {
             reply = [this, channel, uid = nsp.uid, name = nsp.name,

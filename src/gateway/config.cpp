@@ -361,6 +361,21 @@ std::vector<Option> options_of(Config& c) {
                 .cost = "On costs Redis a command for each."},
                c.events_lifecycle, {{"off", false}, {"on", true}}));
 
+    group = "HTTP API";
+    add(daemon::text({.name = "api-keys-file",
+                      .value = "FILE",
+                      .help = "File with a line NAME KEY for each server that may use the API; read again on SIGHUP; "
+                              "empty: there is no API."},
+                     c.api_keys_file));
+    add(bytes({.name = "api-max-body",
+               .help = "Largest body of a request to the API.",
+               .cost = "A larger value lets each of up to 256 requests at a time take that much memory."},
+              c.api_max_body, 64, std::size_t{64} << 20U));
+    add(number({.name = "api-rate",
+                .help = "Requests to the API per second and name, on this gateway; 0 sets no limit.",
+                .cost = "A larger value lets one server use more of the processor."},
+               c.api_rate, 0, 1'000'000));
+
     group = "Application";
     add(daemon::text({.name = "routes",
                       .value = "FILE",

@@ -85,6 +85,11 @@ struct Config {
     std::chrono::milliseconds events_retention{86'400'000};
     bool events_lifecycle = false;  ///< connects, disconnects, joins, leaves and rooms, too
 
+    // HTTP API
+    std::string api_keys_file;  ///< a line `NAME KEY` for each; empty: there is no API
+    std::size_t api_max_body = std::size_t{1} << 20U;
+    std::uint32_t api_rate = 0;  ///< requests per second and name; 0: no limit
+
     // Application
     std::string routes;  ///< file; empty: events go nowhere but to `sioctl listen` and `handle`
     AuthMode auth = AuthMode::none;

@@ -223,6 +223,7 @@ bool Connection::parse_one() {
     exchange->reply.keep_alive = head.keep_alive;
     exchange->reply.head_only = head.method == "HEAD";
     exchange->body_left = head.content_length;
+    exchange->body_limit = engine.options().max_payload;
     const std::string_view agent = head.header("user-agent").value_or("");
     exchange->reply.old_explorer =
         agent.find(";MSIE") != std::string_view::npos || agent.find("Trident/") != std::string_view::npos;
@@ -233,7 +234,7 @@ bool Connection::parse_one() {
     }
     engine.route(*this);
     if (mode != Mode::http || exchange == nullptr) return mode == Mode::http;
-    if (head.expect_continue && exchange->wants_body && exchange->body_left <= engine.options().max_payload) {
+    if (head.expect_continue && exchange->wants_body && exchange->body_left <= exchange->body_limit) {
         write_raw("HTTP/1.1 100 Continue\r\n\r\n");
     }
     return mode == Mode::http;
@@ -241,7 +242,7 @@ bool Connection::parse_one() {
 
 bool Connection::take_body() {
     Exchange& x = *exchange;
-    const std::size_t limit = engine.options().max_payload;
+    const std::size_t limit = x.body_limit;
     if (x.head.chunked) {
         std::string_view rest = in_;
         const auto state = x.chunks.feed(rest, x.body, limit);
@@ -250,7 +251,7 @@ bool Connection::take_body() {
         if (state == proto::ChunkedDecoder::State::more) return false;
         if (state == proto::ChunkedDecoder::State::error) {
             if (x.chunks.too_large()) {
-                refuse_body();
+                engine.refuse_body(*this);
             } else {
                 refuse(400, "the chunked body is malformed");
             }
@@ -258,7 +259,7 @@ bool Connection::take_body() {
         }
     } else {
         if (x.body_left > limit) {
-            refuse_body();
+            engine.refuse_body(*this);
             return false;
         }
         const std::size_t take = std::min<std::size_t>(in_.size(), x.body_left);
@@ -269,14 +270,6 @@ bool Connection::take_body() {
     }
     engine.finish_request(*this);
     return mode == Mode::http && !holds_poll;
-}
-
-// A body above max-payload is dropped; the session it was for goes on.
-void Connection::refuse_body() {
-    engine.abandon_post(*this);
-    ++engine.stats_.requests_refused;
-    close_after_reply = true;
-    reply(413, {}, {});
 }
 
 void Connection::refuse(int status, std::string_view reason) {

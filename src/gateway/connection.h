@@ -31,6 +31,7 @@ struct Exchange {
     proto::HttpHead head;
     std::string body;
     std::uint64_t body_left = 0;
+    std::size_t body_limit = 0;  ///< bytes
     proto::ChunkedDecoder chunks;
     ReplyContext reply;
     Outbox::Slot slot = 0;  ///< the session a POST is for
@@ -85,7 +86,7 @@ public:
     int fd;
     net::Address address;
     Mode mode = Mode::http;
-    bool holds_poll = false;     ///< a GET is parked; nothing more is parsed until it is answered
+    bool holds_poll = false;     ///< a GET, or a request of the service, is parked: nothing is parsed until its answer
     bool is_probe = false;       ///< the WebSocket of an upgrade under way
     bool queued_unread = false;  ///< in the engine's list of those to be read on
     bool close_after_reply = false;
@@ -93,6 +94,7 @@ public:
     HopGate* gate = nullptr;  ///< came by a hop, which has to be proved
     Outbox::Slot slot = 0;    ///< the session this connection serves, while generation matches
     std::uint32_t generation = 0;
+    std::uint64_t request = 0;  ///< the number of the service's request that is received or answered; 0: none
     std::unique_ptr<Exchange> exchange;
     std::unique_ptr<ReplyContext> parked;  ///< of a held poll
     Connection* previous = nullptr;
@@ -112,7 +114,6 @@ private:
     void consume_websocket(std::span<char> bytes);
     void request_done();
     void refuse(int status, std::string_view reason);
-    void refuse_body();
     void flush_out();
     void hand_over();
 

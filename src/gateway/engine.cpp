@@ -473,6 +473,9 @@ void Engine::release(Slot slot) {
 void Engine::connection_ended(Connection& connection) {
     const std::uint32_t generation = std::exchange(connection.generation, 0);
     connection.holds_poll = false;
+    if (const std::uint64_t number = std::exchange(connection.request, 0); requests_.erase(number) > 0) {
+        service_->on_gone(number);
+    }
     if (generation == 0 || generations_[connection.slot] != generation) return;
     Session* owner = sessions_[connection.slot].get();
     if (owner == nullptr) return;

@@ -14,6 +14,7 @@
 
 #include "base/unique_fd.h"
 #include "gateway/cors.h"
+#include "gateway/http_service.h"
 #include "gateway/ids.h"
 #include "gateway/outbox.h"
 #include "net/address.h"
@@ -178,6 +179,11 @@ public:
     Result<void> listen_to_hops(int fd, HopGate& gate);
     void stop_listening();
 
+    /// Who is asked about each request before anything else is looked at. It outlives the engine's last turn.
+    void set_service(HttpService& service) noexcept { service_ = &service; }
+    /// Answers a request of the service; nothing when its connection is gone.
+    void answer(std::uint64_t number, const HttpAnswer& answer);
+
     /// Adds a way to other gateways, to be asked after those added before. It outlives the engine's last turn.
     void add_forwarder(Forwarder& forwarder) { forwarders_.push_back(&forwarder); }
     /// Takes a connection that another gateway accepted, with the request that was read from it. One more than
@@ -228,6 +234,9 @@ private:
     Connection* add_connection(base::UniqueFd fd, const net::Address& address);
     Result<void> add_listener(int fd, HopGate* gate);
     bool leaves(Connection& connection);
+    bool is_for_service(Connection& connection);
+    void hand_to_service(Connection& connection);
+    void refuse_body(Connection& connection);
     bool enter_by_hop(Connection& connection);
     void uncount(const net::Address& address) noexcept;
     void forget(Connection& connection) noexcept;
@@ -282,6 +291,9 @@ private:
     std::unordered_map<net::Address, std::uint32_t, net::AddressHash> per_address_;
     std::vector<std::unique_ptr<Listener>> listeners_;
     std::vector<Forwarder*> forwarders_;
+    HttpService* service_ = nullptr;
+    std::unordered_map<std::uint64_t, Connection*> requests_;  // of the service, that are not answered yet
+    std::uint64_t next_request_ = 1;
     std::vector<Connection*> unread_;    // stopped reading at their share of a turn
     Connection* connections_ = nullptr;  // all of them, linked
     std::size_t session_count_ = 0;

@@ -41,6 +41,7 @@ void Engine::route(Connection& connection) {
     Exchange& x = *connection.exchange;
     const proto::HttpHead& head = x.head;
     if (connection.gate != nullptr && !enter_by_hop(connection)) return;
+    if (service_ != nullptr && is_for_service(connection)) return;
     if (leaves(connection)) return;
     if (!head.path.starts_with(options_.path)) {
         if (head.upgrade_websocket) connection.refuse_upgrade("Not found", {}, 404);
@@ -64,6 +65,63 @@ void Engine::route(Connection& connection) {
         return;
     }
     begin_post(connection, *session);
+}
+
+// --- requests of the service ---
+
+bool Engine::is_for_service(Connection& connection) {
+    Exchange& x = *connection.exchange;
+    HttpAnswer answer;
+    switch (service_->on_head(next_request_, x.head, answer)) {
+        case HttpService::Wish::nothing: return false;
+        case HttpService::Wish::answer:
+            ++stats_.requests_refused;
+            if (x.head.chunked || x.head.content_length > 0) connection.close_after_reply = true;
+            connection.reply(answer.status, answer.content_type, answer.body, answer.headers);
+            return true;
+        case HttpService::Wish::body: break;
+    }
+    connection.request = next_request_++;
+    requests_.emplace(connection.request, &connection);
+    x.body_limit = service_->max_body();
+    x.wants_body = true;
+    return true;
+}
+
+void Engine::hand_to_service(Connection& connection) {
+    // As with a held poll: of the request only what the answer needs is kept.
+    connection.disarm();
+    connection.parked = std::make_unique<ReplyContext>(std::move(connection.exchange->reply));
+    std::string body = std::move(connection.exchange->body);
+    connection.exchange.reset();
+    connection.holds_poll = true;
+    service_->on_request(connection.request, std::move(body));
+}
+
+void Engine::answer(std::uint64_t number, const HttpAnswer& answer) {
+    const auto found = requests_.find(number);
+    if (found == requests_.end()) return;
+    Connection& connection = *found->second;
+    requests_.erase(found);
+    connection.request = 0;
+    if (answer.status >= 400) ++stats_.requests_refused;
+    connection.reply(answer.status, answer.content_type, answer.body, answer.headers);
+    // What came meanwhile may lie unread, and its edge is past.
+    if (connection.mode == Connection::Mode::http && !connection.queued_unread) {
+        connection.queued_unread = true;
+        unread_.push_back(&connection);
+    }
+}
+
+// A body above its limit is dropped; the session it was for goes on.
+void Engine::refuse_body(Connection& connection) {
+    abandon_post(connection);
+    ++stats_.requests_refused;
+    connection.close_after_reply = true;
+    HttpAnswer answer;
+    answer.status = 413;
+    if (connection.request != 0) service_->too_large(connection.request, answer);
+    connection.reply(answer.status, answer.content_type, answer.body, answer.headers);
 }
 
 // Another gateway passes a request on. Its proof is asked for before anything else is looked at.
@@ -124,6 +182,7 @@ bool Engine::leaves(Connection& connection) {
 }
 
 void Engine::finish_request(Connection& connection) {
+    if (connection.request != 0) return hand_to_service(connection);
     Exchange& x = *connection.exchange;
     if (x.wants_body) {
         Session* session = connection.generation != 0 && generations_[connection.slot] == connection.generation

@@ -133,11 +133,13 @@ Gateway::Gateway(net::Loop& loop, const Config& config, Cors cors)
             if (up) {
                 presence_->redis_up();
                 if (outbound_ != nullptr) outbound_->redis_up();
+                if (api_ != nullptr) api_->redis_up();
             } else {
                 presence_->redis_down();
                 if (outbound_ != nullptr) outbound_->redis_down();
             }
         });
+        bridges_ = std::make_unique<BridgeWatch>(loop, send);
     } else {
         presence.node = node_name();
     }
@@ -158,6 +160,15 @@ Gateway::Gateway(net::Loop& loop, const Config& config, Cors cors)
     Presence::Owner& owner = *this;
     presence_ = std::make_unique<Presence>(loop, std::move(presence), owner, std::move(send));
     admin_.set_presence(*presence_);
+    if (!config.api_keys_file.empty()) {
+        ApiOptions options;
+        options.keys_file = config.api_keys_file;
+        options.max_body = config.api_max_body;
+        options.rate = config.api_rate;
+        Api::Owner& host = *this;
+        api_ = std::make_unique<Api>(engine_, hub_, *presence_, cluster_.get(), host, std::move(options));
+        engine_.set_service(*api_);
+    }
     hub_.start(engine_);
     runner_.start(hub_, admin_);
 }
@@ -166,6 +177,9 @@ Gateway::~Gateway() = default;
 
 Result<void> Gateway::start() {
     if (auto loaded = reload_routes(); !loaded) return loaded;
+    if (api_ != nullptr) {
+        if (auto loaded = api_->load_keys(); !loaded) return loaded;
+    }
     if (config_.demo) {
         auto page = read_file(config_.demo_dir + "/index.html");
         if (!page) return fail(Errc::config, "cannot read " + config_.demo_dir + "/index.html");
@@ -198,6 +212,7 @@ Result<void> Gateway::start() {
     if (cluster_ != nullptr) {
         cluster_->set_home(tag().view(), hop_address());
         cluster_->start();
+        bridges_->start();
     }
     if (authority_ != nullptr) authority_->start();
     return admin_.listen(config_.control);
@@ -251,6 +266,11 @@ void Gateway::on_signal(int number) {
         if (auto loaded = reload_routes(); !loaded) {
             log::error("routes", "routes_refused", {{"what", loaded.error().what}});
         }
+        if (api_ != nullptr) {
+            if (auto loaded = api_->load_keys(); !loaded) {
+                log::error("api", "keys_refused", {{"what", loaded.error().what}});
+            }
+        }
         daemon::notify_ready();
         return;
     }
@@ -269,6 +289,7 @@ void Gateway::begin_drain() {
     log::info("gateway", "draining",
               {{"sessions", engine_.session_count()}, {"deadline_ms", config_.drain_deadline.count()}});
     engine_.refuse_new_sessions();
+    if (api_ != nullptr) api_->begin_drain();
     // At the configured rate, or evenly over four fifths of the time.
     drain_per_tick_ = config_.drain_rate > 0
                           ? static_cast<double>(config_.drain_rate) * drain_tick / 1000.0
@@ -357,6 +378,15 @@ std::string Gateway::health() {
                                                            " entries were trimmed before they were read")
                                        .object();
     }
+    if (bridges_ != nullptr && bridges_->has_heard()) {
+        const bool is_connected = bridges_->is_kafka_connected();
+        checks += ",\"kafka\":" + wire::ObjectWriter()
+                                      .boolean("ok", is_connected)
+                                      .text("detail", is_connected          ? "a bridge reaches Kafka"
+                                                      : cluster_->is_live() ? "no bridge says it reaches Kafka"
+                                                                            : "Redis is away, where bridges say it")
+                                      .object();
+    }
     if (authority_ != nullptr) checks += ',' + authority_->checks();
     out.text("status", draining_    ? "draining"
                        : is_ready() ? "ok"
@@ -423,6 +453,7 @@ std::string Gateway::metrics() {
         .number("eventsPublished", n(outbound_ != nullptr ? outbound_->stats().written : 0))
         .number("eventsNotPublished", n(outbound_ != nullptr ? outbound_->stats().failed : 0))
         .number("eventsOverLimit", n(outbound_ != nullptr ? outbound_->stats().refused : 0))
+        .number("bridges", n(bridges_ != nullptr ? bridges_->bridges() : 0))
         .number("eventsWaiting", n(outbound_ != nullptr ? outbound_->waiting() : 0))
         .number("authRequestsGranted", n(auth.granted))
         .number("authRequestsDenied", n(auth.denied))
@@ -441,10 +472,11 @@ std::string Gateway::metrics() {
         .number("connectsPutOff", n(hub.put_off))
         .number("handshakesPutOff", n(engine.handshakes_put_off))
         .boolean("draining", draining_);
+    if (api_ != nullptr) api_->append_metrics(rest);
     wire::ObjectWriter out;
     out.number("socketConnections", n(engine_.session_count()))
         .boolean("redisConnected", cluster_ != nullptr && cluster_->is_live())
-        .boolean("kafkaConnected", false)
+        .boolean("kafkaConnected", bridges_ != nullptr && bridges_->is_kafka_connected())
         .number("totalConnections", n(engine.sessions_opened))
         .number("rooms", n(hub_.room_count()))
         .raw("uptime", std::to_string(static_cast<double>(loop_.now() - started_) / 1000.0))
@@ -506,7 +538,9 @@ std::string Gateway::prometheus() {
         counter("sio_sessions_lost_total", "Clients that came back and were not known any more.",
                 cluster.sessions_lost);
     }
-    gauge("sio_kafka_connected", "Whether the bridge reports Kafka.", 0);
+    gauge("sio_kafka_connected", "Whether a bridge says that it reaches Kafka.",
+          bridges_ != nullptr && bridges_->is_kafka_connected() ? 1 : 0);
+    gauge("sio_bridges", "Bridges that were heard lately.", bridges_ != nullptr ? bridges_->bridges() : 0);
     gauge("sio_draining", "Whether the gateway is draining.", draining_ ? 1 : 0);
     one("sio_loop_longest_turn_seconds", "gauge", "The longest anything has waited for the event loop.",
         static_cast<double>(loop_.longest_turn()) / 1e6);
@@ -597,6 +631,7 @@ std::string Gateway::prometheus() {
     counter("sio_presence_offline_total", "Users that went offline, as this gateway saw first.", presence.went_offline);
     counter("sio_presence_buried_total", "Gateways that this one found dead.", presence.buried);
     counter("sio_presence_failures_total", "Steps of presence that Redis lost or refused.", presence.failures);
+    if (api_ != nullptr) api_->append_metrics(out);
     bool first = true;
     for (std::size_t i = 0; i < std::size(engine.closed) - 1; ++i) {
         const std::string labels =

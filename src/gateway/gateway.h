@@ -6,7 +6,9 @@
 #include <string_view>
 
 #include "gateway/admin_server.h"
+#include "gateway/api.h"
 #include "gateway/authority.h"
+#include "gateway/bridge_watch.h"
 #include "gateway/bundle.h"
 #include "gateway/cluster.h"
 #include "gateway/config.h"
@@ -23,7 +25,7 @@
 
 namespace sio::gateway {
 
-class Gateway final : public HubHandlers, private AdminHost, private Presence::Owner {
+class Gateway final : public HubHandlers, private AdminHost, private Presence::Owner, private Api::Owner {
 public:
     /// `config` outlives it.
     Gateway(net::Loop& loop, const Config& config, Cors cors);
@@ -76,6 +78,11 @@ private:
     std::vector<Presence::Entry> render(std::string_view user, bool online) override;
     void announce(std::string_view user, bool online, bool published) override;
 
+    // --- Api::Owner ---
+    bool serves(std::string_view nsp) override {
+        return runner_.admit(nsp, nullptr, {}, {}).kind == Admission::Kind::open;
+    }
+
     [[nodiscard]] bool is_ready() const {
         return (cluster_ == nullptr || cluster_->is_live()) && (authority_ == nullptr || authority_->is_ready());
     }
@@ -99,6 +106,8 @@ private:
     std::unique_ptr<Presence> presence_;
     std::unique_ptr<UserLimits> user_limits_;  ///< none: users are not limited
     std::unique_ptr<Outbound> outbound_;       ///< none: nothing leaves by a stream of events
+    std::unique_ptr<BridgeWatch> bridges_;     ///< none: this gateway is alone
+    std::unique_ptr<Api> api_;                 ///< none: there is no API
     Relay relay_;
     Hops hops_;
     const NodeDirectory* directory_ = nullptr;

@@ -290,15 +290,16 @@ const std::vector<Socket*>& Hub::select(Namespace& nsp, const Selection& selecti
 
 // --- verbs ----------------------------------------------------------------------------------------------------------
 
-void Hub::push(Slot slot, Encoder& encoder, bool is_volatile) {
+bool Hub::push(Slot slot, Encoder& encoder, bool is_volatile) {
     Outbox& outbox = engine_->outbox();
     if (is_volatile && !outbox.is_writable(slot)) {
         ++stats_.volatile_dropped;
-        return;
+        return false;
     }
     const auto frames = encoder.frames(outbox.wants_offset(slot));
     outbox.push(slot, frames.data(), frames.size());
     ++stats_.deliveries;
+    return true;
 }
 
 void Hub::record(Namespace& nsp, const Selection& selection, Encoder& encoder) {
@@ -315,7 +316,9 @@ void Hub::record(Namespace& nsp, const Selection& selection, Encoder& encoder) {
     nsp.log.record(std::move(packet), engine_->loop().now());
 }
 
-void Hub::send_here(Namespace& nsp, const Selection& selection, Encoder& encoder, bool is_volatile) {
+Reached Hub::send_here(Namespace& nsp, const Selection& selection, Encoder& encoder, bool is_volatile) {
+    Reached reached;
+    const std::uint64_t before = stats_.deliveries;
     std::size_t candidates = nsp.everyone.size();
     if (selection.rooms.size() == 1) {
         const auto room = nsp.rooms.find(selection.rooms.front());
@@ -323,8 +326,13 @@ void Hub::send_here(Namespace& nsp, const Selection& selection, Encoder& encoder
     }
     const bool bulk = candidates > bulk_threshold;
     if (bulk) engine_->outbox().begin_bulk();
-    visit(nsp, selection, [&](Slot slot) { push(slot, encoder, is_volatile); });
+    visit(nsp, selection, [&](Slot slot) {
+        if (push(slot, encoder, is_volatile) && reached.named < Reached::max_named)
+            reached.slots[reached.named++] = slot;
+    });
     if (bulk) engine_->outbox().end_bulk();
+    reached.sockets = stats_.deliveries - before;
+    return reached;
 }
 
 void Hub::emit(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile, bool is_local) {
@@ -349,14 +357,14 @@ std::size_t Hub::count(Namespace& nsp, const Selection& selection) {
     return count;
 }
 
-void Hub::deliver(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile, Position position,
-                  bool is_done) {
+Reached Hub::deliver(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile,
+                     Position position, bool is_done) {
     Encoder encoder(nsp, event, std::nullopt, scratch_);
     if (!is_volatile) {
         encoder.set_position(position);
         record(nsp, selection, encoder);
     }
-    if (!is_done) send_here(nsp, selection, encoder, is_volatile);
+    return is_done ? Reached{} : send_here(nsp, selection, encoder, is_volatile);
 }
 
 void Hub::taken(Namespace& nsp, std::string_view pid) {

@@ -4,6 +4,7 @@
 // events and disconnects and uses the hub's verbs.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -140,6 +141,14 @@ struct Selection {
     const Socket* except_socket = nullptr;
 };
 
+/// Sockets of this gateway that an event was written to.
+struct Reached {
+    static constexpr std::size_t max_named = 8;
+    std::uint64_t sockets = 0;
+    std::size_t named = 0;                      ///< of `slots`
+    std::array<Outbox::Slot, max_named> slots;  ///< the first of them
+};
+
 /// What came of asking for acknowledgements.
 struct Answers {
     struct One {
@@ -240,8 +249,8 @@ public:
     /// How many sockets of this node a selection names.
     std::size_t count(Namespace& nsp, const Selection& selection);
     /// An event at its place in the order of the cluster. `is_done`: this node's sockets have had it already.
-    void deliver(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile, Position position,
-                 bool is_done);
+    Reached deliver(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile, Position position,
+                    bool is_done);
     /// A client of that pid has come back elsewhere: what is left of it here is over.
     void taken(Namespace& nsp, std::string_view pid);
     /// To one socket. Recoverable unless volatile.
@@ -291,7 +300,7 @@ private:
     void let_in(Slot slot, std::unique_ptr<Knock> knock, std::optional<Restored> restored);
     void finish_connect(Slot slot, Knock& knock, std::optional<Restored> restored);
     std::unique_ptr<Knock> take_knock(Slot slot, std::uint64_t ticket);
-    void send_here(Namespace& nsp, const Selection& selection, Encoder& encoder, bool is_volatile);
+    Reached send_here(Namespace& nsp, const Selection& selection, Encoder& encoder, bool is_volatile);
     void record(Namespace& nsp, const Selection& selection, Encoder& encoder);
     void refuse(Slot slot, std::string_view nsp, std::string_view message, std::string_view data);
     Socket& add_socket(Slot slot, Namespace& nsp, const Id& id);
@@ -308,7 +317,7 @@ private:
     [[nodiscard]] bool client_wants_offset(const Session& session) const;
     template <typename Visit>
     void visit(Namespace& nsp, const Selection& selection, Visit&& each);
-    void push(Slot slot, Encoder& encoder, bool is_volatile);
+    bool push(Slot slot, Encoder& encoder, bool is_volatile);
     void purge();
     [[nodiscard]] Position log_start(std::string_view nsp) const;
 

@@ -1,7 +1,5 @@
 #include "gateway/outbound.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -10,6 +8,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "gateway/hub.h"
+#include "redis/script.h"
 
 namespace sio::gateway {
 
@@ -18,20 +17,6 @@ namespace {
 constexpr Millis complaint_pause = 30'000;
 constexpr std::string_view away = "Redis is away";
 constexpr std::string_view no_answer = "Redis does not answer; it may have the event";
-
-/// How Redis names a script.
-std::string sha1_hex(std::string_view text) {
-    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-    unsigned size = 0;
-    if (EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha1(), nullptr) != 1) return {};
-    static constexpr std::string_view digits = "0123456789abcdef";
-    std::string hex;
-    for (unsigned i = 0; i < size; ++i) {
-        hex += digits[digest[i] >> 4U];
-        hex += digits[digest[i] & 15U];
-    }
-    return hex;
-}
 
 /// Errors that pass by themselves.
 bool is_passing(const redis::Reply& error) {
@@ -116,7 +101,7 @@ Outbound::Outbound(net::Loop& loop, OutboundOptions options, Link link)
       link_(std::move(link)),
       sequences_(options_.stream + ":seq"),
       retention_(std::to_string(options_.retention)),
-      sha_(sha1_hex(script)),
+      sha_(redis::Script(script).sha()),
       complained_at_(loop.now() - complaint_pause) {
     if (!options_.lifecycle) return;
     PresenceOptions rooms;

@@ -1,4 +1,5 @@
-// What a template can refer to while a list of actions runs: the event, its sender, the handshake and the clock.
+// What a template can refer to while a list of actions runs: the event, its sender, the handshake and the clock, or a
+// Kafka record and the clock.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,8 @@
 #include <string_view>
 
 namespace sio::routes {
+
+struct RecordFacts;
 
 /// What is looked up only when a template or a rule asks for it. The gateway's Host answers.
 class Facts {
@@ -59,7 +62,8 @@ struct Context {
     std::string_view answer;  ///< raw JSON, comma-separated
     std::span<const std::string> answer_attachments;
 
-    const Facts* facts = nullptr;  ///< null: no query, no headers, no rooms. Run sets it to its Host.
+    const RecordFacts* record = nullptr;  ///< of a Kafka record (topics.h), which has nothing of the above but the time
+    const Facts* facts = nullptr;         ///< null: no query, no headers, no rooms. Run sets it to its Host.
 };
 
 }  // namespace sio::routes

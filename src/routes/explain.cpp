@@ -1,6 +1,7 @@
 #include "routes/explain.h"
 
 #include <algorithm>
+#include <array>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -10,6 +11,7 @@
 #include "base/json.h"
 #include "proto/sio_packet.h"
 #include "routes/run.h"
+#include "routes/topics.h"
 
 namespace sio::routes {
 namespace {
@@ -194,6 +196,50 @@ private:
     std::deque<Pending> waiting_;
 };
 
+/// Tells what is to be done with a record.
+class RecordTeller final : public RecordSink {
+public:
+    explicit RecordTeller(std::vector<Step>& steps) : steps_(steps) {}
+
+    void on_action(const RecordAction& action) override {
+        constexpr std::array<std::string_view, 4> words = {"emit", "join", "leave", "disconnect"};
+        const std::string_view word = words[static_cast<std::size_t>(action.kind)];
+        const bool is_emit = action.kind == RecordAction::Kind::emit;
+        std::string whom = action.rooms.empty() ? "all" : "all in " + array_of(action.rooms);
+        if (!action.except.empty()) whom += " but those in " + array_of(action.except);
+        if (action.nsp != "/") whom += " of the namespace " + json::quote(action.nsp);
+        std::string text;
+        std::string details = "\"nsp\":" + json::quote(action.nsp);
+        switch (action.kind) {
+            case RecordAction::Kind::emit:
+                text = std::string{action.event} + " " + bracketed(action.args) + " goes to " + whom;
+                details += ",\"event\":" + std::string{action.event} + ",\"args\":" + bracketed(action.args);
+                break;
+            case RecordAction::Kind::join: text = whom + " join the rooms " + array_of(action.joined_rooms); break;
+            case RecordAction::Kind::leave: text = whom + " leave the rooms " + array_of(action.joined_rooms); break;
+            case RecordAction::Kind::disconnect:
+                text = whom + (action.close ? " are disconnected" : " are removed from the namespace");
+                details += action.close ? ",\"what\":\"client\"" : ",\"what\":\"namespace\"";
+                break;
+        }
+        if (action.is_volatile) text += ", volatile";
+        if (!action.joined_rooms.empty()) details += ",\"joined\":" + array_of(action.joined_rooms);
+        details += is_emit ? ",\"to\":" : ",\"sockets\":";
+        details += action.rooms.empty() ? "\"all\"" : "\"room\",\"rooms\":" + array_of(action.rooms);
+        if (!action.except.empty()) details += ",\"except\":" + array_of(action.except);
+        if (action.is_volatile) details += ",\"volatile\":true";
+        if (!action.attachments.empty()) {
+            text += ", with " + std::to_string(action.attachments.size()) +
+                    (action.attachments.size() == 1 ? " attachment" : " attachments");
+            details += ",\"attachments\":" + std::to_string(action.attachments.size());
+        }
+        steps_.push_back({std::string{word}, std::move(text), "{" + details + "}"});
+    }
+
+private:
+    std::vector<Step>& steps_;
+};
+
 /// The inside of a JSON array, or nothing when the text is none.
 std::optional<std::string_view> inside(std::string_view text) {
     if (!json::is_valid(text)) return std::nullopt;
@@ -287,6 +333,7 @@ Report check(std::string_view text, std::string_view file_name) {
     report.warnings = routes->warnings();
     report.namespaces = routes->namespaces().size();
     report.events = routes->event_count();
+    report.topics = routes->topics().size();
     return report;
 }
 
@@ -346,6 +393,36 @@ Result<std::vector<Step>> explain(const Routes& routes, const Question& question
         now_ms += pending->delay.count();
         Run::resume(std::move(pending->run), teller, now_ms,
                     {.outcome = pending->outcome, .args = *answer, .attachments = {}, .reason = {}});
+    }
+    return steps;
+}
+
+Result<std::vector<Step>> explain(const Routes& routes, const RecordQuestion& question) {
+    const TopicRoute* const route = routes.topic(question.topic);
+    if (route == nullptr) {
+        return fail(Errc::not_found, "cannot find a route for the topic " +
+                                         json::quote(base::one_line(question.topic)) + ": it is not read");
+    }
+    std::vector<RecordHeader> headers;
+    for (const auto& [name, value] : question.headers) headers.push_back({name, value});
+    RecordFacts facts;
+    facts.topic = question.topic;
+    facts.time_ms = question.now_ms;
+    facts.key = question.key;
+    facts.headers = headers;
+    Context context;
+    context.record = &facts;
+    context.now_ms = question.now_ms;
+
+    std::vector<Step> steps;
+    RecordTeller teller{steps};
+    RecordRun run;
+    auto done = read_record(*route, question.value, facts);
+    if (done) done = run.run(*route, context, teller);
+    if (!done) {
+        const std::string reason = base::one_line(done.error().what);
+        steps.push_back({"dead-letter", "the record goes to the dead letters: " + reason,
+                         "{\"reason\":" + json::quote(reason) + "}"});
     }
     return steps;
 }

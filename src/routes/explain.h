@@ -1,11 +1,14 @@
-// What the routes would do with an event, told instead of done: `sioctl routes check` and `routes explain`.
+// What the routes would do with an event or a Kafka record, told instead of done: `sioctl routes check` and
+// `routes explain`.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -21,6 +24,7 @@ struct Report {
     std::vector<std::string> warnings;  ///< the same form; only when there are no problems
     std::size_t namespaces = 0;
     std::size_t events = 0;
+    std::size_t topics = 0;
 };
 
 /// Reads a routes file only to tell what is wrong with it.
@@ -51,6 +55,19 @@ struct Step {
 /// The steps, in order. Errors: `not_found` when no namespace or route applies, `usage` when the question's JSON is not
 /// of its kind.
 Result<std::vector<Step>> explain(const Routes& routes, const Question& question);
+
+/// A supposed Kafka record. Key, value and headers are bytes.
+struct RecordQuestion {
+    std::string topic;
+    std::optional<std::string> key;
+    std::optional<std::string> value;                          ///< nothing: null, a tombstone
+    std::vector<std::pair<std::string, std::string>> headers;  ///< by name, in order
+    std::int64_t now_ms = 0;                                   ///< also the record's own time
+};
+
+/// The steps, in order; the one step `dead-letter` with the reason when the record cannot become anything. Errors:
+/// `not_found` when the topic has no route.
+Result<std::vector<Step>> explain(const Routes& routes, const RecordQuestion& question);
 
 /// An action that names a room, or may name it.
 struct Way {

@@ -9,64 +9,15 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "proto/sio_packet.h"
-#include "routes/routes.h"
+#include "routes/loader.h"
 #include "routes/suggest.h"
 
 namespace sio::routes {
-namespace {
 
 using namespace std::string_view_literals;
-using json::Kind;
+using namespace loading;
 
-/// What a template or action may use depends on when its list runs.
-enum class Scope { connect, event, disconnect, presence, refuse };
-
-/// A value of the file with the way to it.
-struct Node {
-    std::string_view value;  ///< raw; points into the file
-    std::string pointer;     ///< RFC 6901
-
-    [[nodiscard]] Kind kind() const noexcept { return json::kind_of(value); }
-    [[nodiscard]] bool is(Kind wanted) const noexcept { return kind() == wanted; }
-    [[nodiscard]] std::string text() const { return json::decode_string(value); }
-
-    [[nodiscard]] Node child(std::string_view name, std::string_view raw) const {
-        std::string path = pointer + "/";
-        for (const char c : name) {
-            if (c == '~') {
-                path += "~0";
-            } else if (c == '/') {
-                path += "~1";
-            } else {
-                path += c;
-            }
-        }
-        return {raw, std::move(path)};
-    }
-
-    [[nodiscard]] std::vector<Node> elements() const {
-        std::vector<Node> all;
-        for (json::Walker walker{value}; walker.next();)
-            all.push_back(child(std::to_string(all.size()), walker.value()));
-        return all;
-    }
-};
-
-struct Member {
-    std::string name;
-    Node node;
-};
-
-struct Problem {
-    std::size_t line;
-    std::string text;
-};
-
-/// A verb's word and the words that may stand beside it, `when`, `after` and `about` aside.
-struct Verb {
-    std::string_view word;
-    std::initializer_list<std::string_view> options;
-};
+namespace {
 
 const std::initializer_list<std::string_view> join_options = {"allow"};
 const std::initializer_list<std::string_view> emit_options = {"args", "to", "except", "allow", "volatile", "local"};
@@ -86,17 +37,10 @@ const std::array<Verb, 9> verbs = {{
     {"disconnect", {}},
 }};
 constexpr std::array common_options = {"when"sv, "after"sv, "about"sv};
-constexpr std::array types = {"string"sv, "number"sv, "boolean"sv, "null"sv, "array"sv, "object"sv, "binary"sv};
 
-constexpr std::string_view allow_forms =
-    R"("granted" (whom sio-authd lets in), "user" (who is logged in), "anyone" or {"rooms": ["course_*"]} (names that match))";
-constexpr std::string_view emit_allow_forms =
-    R"("granted" (whom sio-authd lets in), "member" (who is in the room), "user" (who is logged in), "anyone" or {"rooms": ["course_*"]} (names that match))";
+}  // namespace
 
-std::string in_quotes(std::string_view text) { return json::quote(text); }
-
-/// `"a", "b" or "c"`.
-std::string one_of(std::span<const std::string_view> words) {
+std::string loading::one_of(std::span<const std::string_view> words) {
     std::string text;
     for (std::size_t i = 0; i < words.size(); ++i) {
         if (i != 0) text += i + 1 == words.size() ? " or " : ", ";
@@ -104,73 +48,6 @@ std::string one_of(std::span<const std::string_view> words) {
     }
     return text;
 }
-
-}  // namespace
-
-class Loader {
-public:
-    Loader(std::string_view text, std::string_view file_name) : text_(text), file_(file_name) {}
-    Result<Routes> load();
-
-private:
-    /// What a list's templates may refer to, as far as it has been read.
-    struct Place {
-        Scope scope;
-        bool has_answer = false;         ///< an `ask` or `hand` came before
-        bool answer_is_clients = false;  ///< an `ask` came before
-        ActionList* list = nullptr;      ///< collects what templates look up
-    };
-
-    void problem(std::string_view at, std::string_view pointer, std::string_view what);
-    void problem(const Node& node, std::string_view what) { problem(node.value, node.pointer, what); }
-    void warn(const Node& node, std::string_view what);
-    [[nodiscard]] std::size_t line_of(std::string_view at) const;
-    [[nodiscard]] std::string place_of(std::string_view at, std::string_view pointer) const;
-    bool expect(const Node& node, Kind kind, std::string_view remedy);
-    std::vector<Member> members(const Node& object, std::span<const std::string_view> known);
-    void syntax();
-
-    void top(const Node& node);
-    void nsp(const std::string& name, const Node& node);
-    void refuse(const Node& node, std::vector<Refuse>& out);
-    void events(const Node& node, NamespaceRoutes& out);
-    void event_list(const Node& node, ActionList& out);
-    void list(const Node& node, Scope scope, ActionList& out);
-    std::optional<Action> action(const Node& node, Place& place);
-
-    std::optional<decltype(Action::verb)> verb(const Verb& verb, const Node& node, const std::vector<Member>& all,
-                                               Place& place);
-    void emit(const std::vector<Member>& all, Place& place, Emit& out);
-    void to(const Node& node, Place& place, Emit& out);
-    Publish publish(const Node& node, const std::vector<Member>& all, Place& place);
-    void short_text(const Node& node, Place& place, std::string_view remedy, Template& out);
-    void wait(const std::vector<Member>& all, Place& place, Args& args, Milliseconds& timeout, Otherwise& otherwise);
-    void check_rights(const Node& node, const Action& action);
-
-    Template event_name(const Node& node, Place& place);
-    Rooms rooms(const Node& node, Place& place);
-    Args args(const Node& node, Place& place);
-    std::vector<Condition> conditions(const Node& node, Place& place);
-    std::optional<Condition> condition(const Node& node, Place& place, bool may_negate);
-    std::vector<Rule> allow(const Node& node, Place& place, bool has_rooms, bool is_join);
-    std::optional<Rule> rule(const Node& node, Place& place, bool has_rooms, bool is_join);
-    void room_token(const Node& node, Place& place, Rule& out);
-    Milliseconds duration(const Node& node, Milliseconds fallback);
-    bool flag(const Node& node);
-    std::string about(const Node& node);
-
-    /// Reports what is wrong with a template, and notes what it looks up.
-    Template checked(const Node& node, Result<Template> compiled, Place& place);
-    Template value_template(const Node& node, Place& place);
-    void check_parts(const Node& node, Place& place);
-    Template text_template(const Node& node, Place& place) { return checked(node, compile_text(node.text()), place); }
-
-    std::string_view text_;
-    std::string_view file_;
-    std::vector<Problem> problems_;
-    std::vector<std::string> warnings_;
-    Routes routes_;
-};
 
 std::size_t Loader::line_of(std::string_view at) const {
     const auto begin = text_.begin();
@@ -259,7 +136,7 @@ Result<Routes> Loader::load() {
 }
 
 void Loader::top(const Node& node) {
-    constexpr std::array words = {"version"sv, "namespaces"sv, "about"sv, "$schema"sv};
+    constexpr std::array words = {"version"sv, "namespaces"sv, "topics"sv, "about"sv, "$schema"sv};
     if (!expect(node, Kind::object, R"(is not an object; begin with {"version": 1, "namespaces": {…}})")) return;
     bool has_version = false;
     for (const Member& member : members(node, words)) {
@@ -269,6 +146,8 @@ void Loader::top(const Node& node) {
         } else if (member.name == "namespaces") {
             if (!expect(member.node, Kind::object, R"(is not an object; write {"/": {…}})")) continue;
             for (const Member& one : members(member.node, {})) nsp(one.name, one.node);
+        } else if (member.name == "topics") {
+            topics(member.node);
         } else {
             about(member.node);
         }
@@ -667,311 +546,6 @@ void Loader::check_rights(const Node& node, const Action& action) {
              "lets clients choose any room, also those named by other users' ids; give the name a fixed part, "
              R"(or add {"rooms": […]} to "allow")");
     }
-}
-
-Template Loader::event_name(const Node& node, Place& place) {
-    if (!expect(node, Kind::string, "is not a string; write the name of the event to emit")) return {};
-    Template result = value_template(node, place);
-    if (result.is_constant() && !result.tail.empty() && proto::is_reserved_event(json::decode_string(result.tail))) {
-        problem(node, "is a reserved name, which clients take for something else; use another");
-    }
-    return result;
-}
-
-Rooms Loader::rooms(const Node& node, Place& place) {
-    Rooms result;
-    const std::vector<Node> all = node.is(Kind::array) ? node.elements() : std::vector<Node>{node};
-    if (all.empty()) problem(node, "names no room; write at least one");
-    for (const Node& element : all) {
-        if (!expect(element, Kind::string, R"(is not a room; write its name, or a list of names)")) continue;
-        if (element.value.size() == 2) {
-            problem(element, "is an empty name; write one");
-            continue;
-        }
-        result.names.push_back(text_template(element, place));
-        const Template& name = result.names.back();
-        if (name.is_constant() && name.tail.size() > max_room_bytes) {
-            problem(element, "is longer than " + std::to_string(max_room_bytes) + " bytes; shorten it");
-        }
-    }
-    if (std::ranges::all_of(result.names, &Template::is_constant)) {
-        for (const Template& name : result.names) result.constants.push_back(name.tail);
-    }
-    return result;
-}
-
-Args Loader::args(const Node& node, Place& place) {
-    Args result;
-    if (node.is(Kind::array)) {
-        result.kind = Args::Kind::array;
-        result.value = value_template(node, place);
-        return result;
-    }
-    if (node.is(Kind::string)) {
-        const std::size_t before = problems_.size();
-        const Template whole = text_template(node, place);
-        if (problems_.size() != before) return result;
-        const Root root = whole.is_reference() ? whole.pieces[0].reference.root : Root::event_arg;
-        if (root == Root::event_args) result.kind = Args::Kind::pass_through;
-        if (root == Root::answer_args) result.kind = Args::Kind::pass_through_answer;
-        if (result.kind != Args::Kind::none) return result;
-    }
-    problem(node, R"(is not a list of arguments; write [ … ], or "{event.args}" for all arguments as they came)");
-    return result;
-}
-
-std::vector<Condition> Loader::conditions(const Node& node, Place& place) {
-    std::vector<Condition> result;
-    const std::vector<Node> all = node.is(Kind::array) ? node.elements() : std::vector<Node>{node};
-    if (all.empty()) problem(node, "states no condition; write one, or leave it out");
-    for (const Node& element : all) {
-        if (auto read = condition(element, place, true)) result.push_back(std::move(*read));
-    }
-    return result;
-}
-
-std::optional<Condition> Loader::condition(const Node& node, Place& place, bool may_negate) {
-    constexpr std::array words = {"exists"sv, "equals"sv, "is"sv, "not"sv};
-    constexpr std::string_view remedy =
-        R"(write {"exists": "{event.0}"}, {"equals": ["{event.0}", "x"]}, {"is": ["{event.0}", "string"]} or {"not": {…}})";
-    if (!expect(node, Kind::object, "is not a condition; " + std::string{remedy})) return std::nullopt;
-    const std::size_t before = problems_.size();
-    const std::vector<Member> all = members(node, words);
-    if (problems_.size() != before) return std::nullopt;
-    if (all.size() != 1) {
-        problem(node, all.empty() ? "is empty; " + std::string{remedy}
-                                  : "states several conditions at once; write a list of them: [{…}, {…}]");
-        return std::nullopt;
-    }
-    const auto& [word, operand] = all[0];
-    if (word == "not") {
-        if (!may_negate) {
-            problem(operand, "is a double negation; leave both out");
-            return std::nullopt;
-        }
-        auto inner = condition(operand, place, false);
-        if (inner) inner->negated = true;
-        return inner;
-    }
-    if (word == "exists") {
-        if (!expect(operand, Kind::string, R"(is not a template; write "{event.0}")")) return std::nullopt;
-        Condition result{.kind = Condition::Kind::exists, .left = {}, .right = {}, .type = {}};
-        result.left = checked(operand, compile_reference(operand.text()), place);
-        return result;
-    }
-    const std::vector<Node> pair = operand.is(Kind::array) ? operand.elements() : std::vector<Node>{};
-    if (pair.size() != 2) {
-        problem(operand, word == "is" ? R"(needs a template and a type; write ["{event.0}", "string"])"
-                                      : R"(needs two values; write ["{event.0}", "x"])");
-        return std::nullopt;
-    }
-    if (word == "equals") {
-        Condition result{.kind = Condition::Kind::equals, .left = {}, .right = {}, .type = {}};
-        result.left = value_template(pair[0], place);
-        result.right = value_template(pair[1], place);
-        return result;
-    }
-    Condition result{.kind = Condition::Kind::is, .left = {}, .right = {}, .type = {}};
-    if (expect(pair[0], Kind::string, R"(is not a template; write "{event.0}")")) {
-        result.left = checked(pair[0], compile_reference(pair[0].text()), place);
-    }
-    result.type = pair[1].is(Kind::string) ? pair[1].text() : std::string{};
-    if (std::ranges::find(types, result.type) == types.end()) {
-        problem(pair[1], "is not a type" + did_you_mean(result.type, types) + "; write " + one_of(types));
-    }
-    return result;
-}
-
-std::vector<Rule> Loader::allow(const Node& node, Place& place, bool has_rooms, bool is_join) {
-    std::vector<Rule> result;
-    const std::vector<Node> all = node.is(Kind::array) ? node.elements() : std::vector<Node>{node};
-    if (all.empty()) problem(node, R"(states no rule; write "anyone" if anyone may)");
-    for (const Node& element : all) {
-        if (auto read = rule(element, place, has_rooms, is_join)) result.push_back(std::move(*read));
-    }
-    if (std::ranges::count(result, Rule::Kind::granted, &Rule::kind) > 1) {
-        problem(node, "asks sio-authd twice; keep one \"granted\"");
-    }
-    return result;
-}
-
-/// What is shown to sio-authd: `{"token": "{event.0.token}"}`.
-void Loader::room_token(const Node& node, Place& place, Rule& out) {
-    constexpr std::array words = {"token"sv};
-    constexpr std::string_view remedy = R"(write {"granted": {"token": "{event.0.token}"}}, or "granted")";
-    if (!expect(node, Kind::object, "is not what sio-authd is shown; " + std::string{remedy})) return;
-    const std::size_t before = problems_.size();
-    const std::vector<Member> all = members(node, words);
-    if (problems_.size() != before) return;
-    if (all.empty() || !all[0].node.is(Kind::string) || all[0].node.value.size() == 2) {
-        return problem(node, "has no room token; " + std::string{remedy});
-    }
-    out.token = text_template(all[0].node, place);
-    out.has_token = true;
-}
-
-std::optional<Rule> Loader::rule(const Node& node, Place& place, bool has_rooms, bool is_join) {
-    constexpr std::array words = {"anyone"sv, "user"sv, "member"sv, "granted"sv};
-    constexpr std::array values = {Rule::Kind::anyone, Rule::Kind::user, Rule::Kind::member, Rule::Kind::granted};
-    constexpr std::array keys = {"rooms"sv, "granted"sv};
-    constexpr std::string_view nobody = "asks about a socket, and there is none in on_online; leave it out";
-    if (node.is(Kind::string)) {
-        const std::string word = node.text();
-        const auto at = std::ranges::find(words, word);
-        if (at == words.end()) {
-            problem(node,
-                    "is not a rule" + did_you_mean(word, words) + "; write " +
-                        (!has_rooms ? R"("anyone" or "user")" : std::string{is_join ? allow_forms : emit_allow_forms}));
-            return std::nullopt;
-        }
-        const Rule::Kind kind = values[static_cast<std::size_t>(at - words.begin())];
-        if (kind == Rule::Kind::member && is_join) {
-            problem(node, "asks for those who are in the room already; write " + std::string{allow_forms});
-        } else if (kind == Rule::Kind::member && !has_rooms) {
-            problem(node, "needs a room; write it beside an \"emit\" to a room");
-        } else if (kind == Rule::Kind::granted && !has_rooms) {
-            problem(node, R"(needs a room; write it beside a "join", or an "emit" to a room)");
-        } else if (kind == Rule::Kind::granted && place.scope == Scope::presence) {
-            problem(node, nobody);
-        }
-        return Rule{.kind = kind};
-    }
-    if (!expect(node, Kind::object, "is not a rule; write " + std::string{is_join ? allow_forms : emit_allow_forms})) {
-        return std::nullopt;
-    }
-    if (!has_rooms) {
-        problem(node, R"(needs a room; write it beside a "join", or an "emit" to a room)");
-        return std::nullopt;
-    }
-    const std::size_t before = problems_.size();
-    const std::vector<Member> all = members(node, keys);
-    if (problems_.size() != before) return std::nullopt;
-    if (all.size() > 1) {
-        problem(node, "states several rules at once; write a list of them: [{…}, {…}]");
-        return std::nullopt;
-    }
-    if (all.size() == 1 && all[0].name == "granted") {
-        Rule granted{.kind = Rule::Kind::granted};
-        if (place.scope == Scope::presence) problem(node, nobody);
-        room_token(all[0].node, place, granted);
-        return granted;
-    }
-    Rule result{.kind = Rule::Kind::rooms};
-    const std::vector<Node> patterns =
-        all.size() == 1 && all[0].node.is(Kind::array) ? all[0].node.elements() : std::vector<Node>{};
-    if (patterns.empty()) {
-        problem(node, R"(names no rooms; write {"rooms": ["course_*"]})");
-        return std::nullopt;
-    }
-    for (const Node& pattern : patterns) {
-        if (!expect(pattern, Kind::string, R"(is not a pattern; write "course_*")")) continue;
-        result.patterns.push_back(pattern.text());
-        if (result.patterns.back().find_first_of("{}") != std::string::npos) {
-            problem(pattern, "has braces; patterns are fixed, only * stands for anything");
-        }
-    }
-    return result;
-}
-
-Milliseconds Loader::duration(const Node& node, Milliseconds fallback) {
-    const std::string text = node.is(Kind::string) ? node.text() : std::string{};
-    const std::size_t unit = std::min(text.find_first_not_of("0123456789"), text.size());
-    const std::string_view word = std::string_view{text}.substr(unit);
-    const std::uint64_t factor = word == "ms" ? 1 : word == "s" ? 1000 : word == "m" ? 60'000 : 0;
-    const auto count = base::parse_decimal(std::string_view{text}.substr(0, unit), 1'000'000'000);
-    if (!count || factor == 0) {
-        problem(node, R"(is not a time; write "500ms", "10s" or "1m")");
-        return fallback;
-    }
-    if (*count * factor > static_cast<std::uint64_t>(max_delay.count())) {
-        problem(node, R"(is longer than a minute; write "60s" or less)");
-        return fallback;
-    }
-    return Milliseconds{static_cast<std::int64_t>(*count * factor)};
-}
-
-bool Loader::flag(const Node& node) {
-    return expect(node, Kind::boolean, "is not true or false; write one of them") && node.value == "true";
-}
-
-std::string Loader::about(const Node& node) {
-    if (!expect(node, Kind::string, "is not a string; write a sentence for readers")) return {};
-    return node.text();
-}
-
-Template Loader::checked(const Node& node, Result<Template> compiled, Place& place) {
-    if (!compiled) {
-        problem(node, compiled.error().what);
-        return {};
-    }
-    const auto note = [](std::vector<std::string>& names, const std::string& name) {
-        if (std::ranges::find(names, name) == names.end()) names.push_back(name);
-    };
-    for (Template::Piece& piece : compiled->pieces) {
-        Reference& reference = piece.reference;
-        if (place.scope == Scope::presence && reference.root != Root::user_id &&
-            reference.root != Root::socket_namespace && reference.root != Root::clock_iso &&
-            reference.root != Root::clock_ms) {
-            problem(node, reference.text +
-                              " is of one socket; on_online and on_offline know {user.id}, "
-                              "{socket.namespace} and {clock.…}");
-            continue;
-        }
-        switch (reference.root) {
-            case Root::event_arg:
-            case Root::event_args:
-            case Root::event_name:
-                if (place.scope != Scope::event) {
-                    problem(node, reference.text + " has no event to look at here; events are under \"events\"");
-                }
-                break;
-            case Root::answer_arg:
-            case Root::answer_args:
-                reference.is_trusted = !place.answer_is_clients;
-                if (!place.has_answer) {
-                    problem(node, reference.text + R"( has no answer to look at; put an "ask" or "hand" before it)");
-                }
-                break;
-            case Root::disconnect_reason:
-                if (place.scope != Scope::disconnect) {
-                    problem(node, reference.text + " is known only in on_disconnect");
-                }
-                break;
-            case Root::handshake_query:
-                if (place.list != nullptr) note(place.list->queries, reference.name);
-                break;
-            case Root::handshake_header:
-                if (place.list != nullptr) note(place.list->headers, reference.name);
-                break;
-            default: break;
-        }
-    }
-    return std::move(*compiled);
-}
-
-/// Reports mistakes at the member or element that has them.
-void Loader::check_parts(const Node& node, Place& place) {
-    std::size_t index = 0;
-    for (json::Walker walker{node.value}; walker.next(); ++index) {
-        const std::string name = walker.key().empty() ? std::to_string(index) : json::decode_string(walker.key());
-        const Node part = node.child(name, walker.value());
-        if (!walker.key().empty()) {
-            const auto with_name = compile_value("{" + std::string{walker.key()} + ":0}");
-            if (!with_name) problem(walker.key(), part.pointer, with_name.error().what);
-        }
-        if (part.is(Kind::array) || part.is(Kind::object)) {
-            check_parts(part, place);  // no deeper than json::max_depth
-        } else {
-            checked(part, compile_value(part.value), place);
-        }
-    }
-}
-
-Template Loader::value_template(const Node& node, Place& place) {
-    const std::size_t before = problems_.size();
-    check_parts(node, place);
-    if (problems_.size() != before) return {};
-    return checked(node, compile_value(node.value), place);
 }
 
 Result<Routes> parse_routes(std::string_view text, std::string_view file_name) {

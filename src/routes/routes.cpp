@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "proto/sio_packet.h"
+#include "routes/topics.h"
 
 namespace sio::routes {
 namespace {
@@ -53,13 +54,7 @@ Result<bool> holds(const Condition& condition, const Context& context) {
             const Reference& reference = condition.left.pieces[0].reference;
             const auto raw = look_up(reference, context, storage);
             if (!raw) return false;
-            const bool from_answer = reference.root == Root::answer_arg;
-            const bool from_event = reference.root == Root::event_arg;
-            if (is_attachment(*raw, from_answer  ? context.answer_attachments
-                                    : from_event ? context.attachments
-                                                 : std::span<const std::string>{})) {
-                return condition.type == "binary";
-            }
+            if (is_attachment(*raw, attachments_of(reference, context))) return condition.type == "binary";
             return condition.type == name_of(json::kind_of(*raw));
         }
         case Condition::Kind::equals: break;
@@ -119,6 +114,10 @@ Routes::Routes() {
     all_.push_back(std::move(root));
 }
 
+Routes::~Routes() = default;
+Routes::Routes(Routes&&) noexcept = default;
+Routes& Routes::operator=(Routes&&) noexcept = default;
+
 const NamespaceRoutes* Routes::find(std::string_view nsp) const noexcept {
     if (const auto found = exact_.find(nsp); found != exact_.end()) return found->second;
     if (nsp.size() > max_pattern_bytes) return nullptr;
@@ -131,6 +130,42 @@ std::size_t Routes::event_count() const noexcept {
     std::size_t count = 0;
     for (const auto& nsp : all_) count += nsp->events.size();
     return count;
+}
+
+const TopicRoute* Routes::topic(std::string_view name) const noexcept {
+    // Kafka's names are short, and a file has few topics: no index is worth it, the caller keeps what it found.
+    if (name.size() > max_topic_name_bytes) return nullptr;
+    const TopicRoute* by_pattern = nullptr;
+    for (const auto& route : topics_) {
+        if (!route->is_pattern) {
+            if (route->name == name) return route.get();
+        } else if (by_pattern == nullptr && base::matches_glob(route->name, name)) {
+            by_pattern = route.get();
+        }
+    }
+    return by_pattern;
+}
+
+std::vector<std::string> Routes::subscription() const {
+    std::vector<std::string> all;
+    for (const auto& route : topics_) {
+        if (!route->is_pattern) {
+            all.push_back(route->name);
+            continue;
+        }
+        std::string expression = "^";
+        for (const char c : route->name) {
+            if (c == '*') {
+                expression += ".*";
+            } else if (c == '.') {
+                expression += "\\.";
+            } else {
+                expression += c;  // letters, digits, _ and -, which mean themselves
+            }
+        }
+        all.push_back(expression + "$");
+    }
+    return all;
 }
 
 Result<bool> hold(const std::vector<Condition>& conditions, const Context& context) {

@@ -1,4 +1,4 @@
-// The routes file in memory: what happens on connects, client events and disconnects. See sio-routes(5).
+// The routes file in memory: what happens on connects, client events, disconnects and Kafka records. See sio-routes(5).
 //
 // Everything here is made by parse_routes() and never changes after; the gateway looks lists of actions up and lets Run
 // (run.h) execute them.
@@ -194,6 +194,8 @@ private:
     std::optional<std::size_t> rest_;
 };
 
+struct TopicRoute;
+
 /// What a refused client is told in CONNECT_ERROR.
 struct Refusal {
     std::string message;  ///< text
@@ -204,12 +206,24 @@ class Routes {
 public:
     /// Only the namespace `/`, where nothing happens.
     Routes();
+    ~Routes();
+    Routes(Routes&&) noexcept;
+    Routes& operator=(Routes&&) noexcept;
 
     /// The routes of a namespace by its exact name, else of the first pattern that matches, else null. Never allocates.
     [[nodiscard]] const NamespaceRoutes* find(std::string_view nsp) const noexcept;
 
     [[nodiscard]] const std::vector<std::unique_ptr<NamespaceRoutes>>& namespaces() const noexcept { return all_; }
     [[nodiscard]] std::size_t event_count() const noexcept;
+
+    /// What becomes of a Kafka topic's records (topics.h): by its exact name, else by the first pattern that matches,
+    /// else null. Never allocates.
+    [[nodiscard]] const TopicRoute* topic(std::string_view name) const noexcept;
+
+    [[nodiscard]] const std::vector<std::unique_ptr<TopicRoute>>& topics() const noexcept { return topics_; }
+
+    /// What a consumer subscribes to, in the order of the file: names, and patterns as regular expressions (`^…$`).
+    [[nodiscard]] std::vector<std::string> subscription() const;
 
     /// Things that are allowed and probably not meant, one sentence each with file, line and pointer.
     [[nodiscard]] const std::vector<std::string>& warnings() const noexcept { return warnings_; }
@@ -219,6 +233,7 @@ private:
     std::vector<std::unique_ptr<NamespaceRoutes>> all_;  ///< in the order of the file
     std::unordered_map<std::string, const NamespaceRoutes*, StringHash, std::equal_to<>> exact_;
     std::vector<const NamespaceRoutes*> patterns_;
+    std::vector<std::unique_ptr<TopicRoute>> topics_;  ///< in the order of the file
     std::vector<std::string> warnings_;
 };
 

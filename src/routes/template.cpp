@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "proto/sio_packet.h"
 #include "routes/suggest.h"
+#include "routes/topics.h"
 
 namespace sio::routes {
 namespace {
@@ -17,10 +18,12 @@ using namespace std::string_view_literals;
 
 // ---- compiling ----
 
-constexpr std::array roots = {"event"sv, "user"sv, "socket"sv, "answer"sv, "handshake"sv, "clock"sv, "disconnect"sv};
+constexpr std::array roots = {"event"sv, "user"sv,       "socket"sv, "answer"sv,    "handshake"sv,
+                              "clock"sv, "disconnect"sv, "record"sv, "cloudevent"sv};
 constexpr std::array socket_words = {"id"sv, "namespace"sv, "transport"sv, "recovered"sv, "rooms"sv};
 constexpr std::array handshake_words = {"auth"sv, "query"sv, "headers"sv, "address"sv};
 constexpr std::array clock_words = {"iso"sv, "ms"sv};
+constexpr std::array record_words = {"value"sv, "key"sv, "headers"sv, "topic"sv, "partition"sv, "offset"sv, "time"sv};
 
 std::string braced(std::string_view inner) { return "{" + std::string{inner} + "}"; }
 
@@ -122,11 +125,31 @@ Result<Reference> compile_inner(std::string_view inner) {
         constexpr std::array words = {"reason"sv};
         if (parts.size() != 2 || word != "reason") return unknown_word(inner, root, word, words);
         reference.root = Root::disconnect_reason;
+    } else if (root == "record") {
+        constexpr std::array values = {Root::record_value, Root::record_key,       Root::record_header,
+                                       Root::record_topic, Root::record_partition, Root::record_offset,
+                                       Root::record_time};
+        const auto found = std::ranges::find(record_words, word);
+        if (word == "headers" && parts.size() > 2) {
+            reference.name = inner.substr(root.size() + word.size() + 2);  // names may have dots, and case matters
+        } else if (word == "headers") {
+            return fail(Errc::config, reference.text + " is not a value; name one, as in {record.headers.trace-id}");
+        } else if (found == record_words.end()) {
+            return unknown_word(inner, root, word, record_words);
+        } else if (word != "value" && parts.size() > 2) {
+            return fail(Errc::config,
+                        reference.text + " is not in a record; write " + braced("record." + std::string{word}));
+        }
+        reference.root = values[static_cast<std::size_t>(found - record_words.begin())];
+        if (word == "value") path_from(2);
+    } else if (root == "cloudevent") {
+        reference.root = Root::cloudevent;
+        path_from(1);
     } else {
         return fail(Errc::config,
                     reference.text + " is unknown" + did_you_mean(root, roots) +
-                        "; templates begin with event, user, socket, answer, handshake, clock or disconnect, "
-                        "and {{ and }} are plain braces");
+                        "; templates begin with event, user, socket, answer, handshake, clock or disconnect, in topics "
+                        "with record, cloudevent or clock, and {{ and }} are plain braces");
     }
     return reference;
 }
@@ -197,7 +220,7 @@ std::optional<std::string_view> argument(std::string_view args, std::uint32_t in
     return std::nullopt;
 }
 
-std::optional<std::string_view> follow(std::optional<std::string_view> value, const std::vector<std::string>& path) {
+std::optional<std::string_view> follow(std::optional<std::string_view> value, std::span<const std::string> path) {
     for (const std::string& step : path) {
         if (!value) break;
         switch (json::kind_of(*value)) {
@@ -248,12 +271,26 @@ void write_iso(std::array<char, iso_length>& out, std::int64_t ms) noexcept {
     write_digits(&out[20], rest % 1000, 3);
 }
 
+std::optional<std::string_view> if_utf8(std::string_view text) {
+    return base::is_utf8(text) ? std::optional{text} : std::nullopt;
+}
+
+/// The last header of that name.
+std::optional<std::string_view> record_header(const RecordFacts& record, std::string_view name) {
+    for (std::size_t i = record.headers.size(); i-- != 0;) {
+        if (record.headers[i].name == name) return if_utf8(record.headers[i].value);
+    }
+    return std::nullopt;
+}
+
 /// For references whose value is a text at hand: that text. `iso` is storage for the clock's.
-std::optional<std::string_view> text_at_hand(Root root, const Context& context, std::array<char, iso_length>& iso) {
+std::optional<std::string_view> text_at_hand(const Reference& reference, const Context& context,
+                                             std::array<char, iso_length>& iso) {
     const auto unless_empty = [](std::string_view text) {
         return text.empty() ? std::nullopt : std::optional<std::string_view>{text};
     };
-    switch (root) {
+    const RecordFacts* const record = context.record;
+    switch (reference.root) {
         case Root::user_id: return unless_empty(context.user_id);
         case Root::socket_id: return unless_empty(context.socket_id);
         case Root::socket_namespace: return unless_empty(context.nsp);
@@ -261,6 +298,9 @@ std::optional<std::string_view> text_at_hand(Root root, const Context& context, 
         case Root::handshake_address: return unless_empty(context.address);
         case Root::disconnect_reason: return unless_empty(context.reason);
         case Root::clock_iso: write_iso(iso, context.now_ms); return std::string_view{iso.data(), iso.size()};
+        case Root::record_key: return record != nullptr && record->key ? if_utf8(*record->key) : std::nullopt;
+        case Root::record_topic: return record != nullptr ? unless_empty(record->topic) : std::nullopt;
+        case Root::record_header: return record != nullptr ? record_header(*record, reference.name) : std::nullopt;
         default: return std::nullopt;
     }
 }
@@ -273,7 +313,10 @@ bool is_text_at_hand(Root root) noexcept {
         case Root::socket_transport:
         case Root::handshake_address:
         case Root::disconnect_reason:
-        case Root::clock_iso: return true;
+        case Root::clock_iso:
+        case Root::record_key:
+        case Root::record_topic:
+        case Root::record_header: return true;
         default: return false;
     }
 }
@@ -289,13 +332,35 @@ std::string& store_array(std::string& storage, std::string_view args) {
     return storage;
 }
 
-std::span<const std::string> attachments_of(Root root, const Context& context) noexcept {
-    switch (root) {
-        case Root::event_arg:
-        case Root::event_args: return context.attachments;
-        case Root::answer_arg:
-        case Root::answer_args: return context.answer_attachments;
-        default: return {};
+std::string& store_number(std::string& storage, std::int64_t number) {
+    std::array<char, 20> digits;
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number);
+    return storage.assign(digits.data(), end.ptr);
+}
+
+/// `{record.value…}`: the first step has been taken when the value was read.
+std::optional<std::string_view> in_value(const Reference& reference, const RecordFacts& record) {
+    if (reference.slot == no_slot || !record.has_fields) {
+        return record.value.empty() ? std::nullopt : follow(record.value, reference.path);
+    }
+    const std::string_view field = record.fields[reference.slot];
+    if (field.empty()) return std::nullopt;
+    return follow(field, std::span{reference.path}.subspan(1));
+}
+
+tl::unexpected<Error> is_missing(const Reference& reference, const Context& context) {
+    std::string what = reference.text + " is not in the record";
+    if (reference.root == Root::cloudevent && context.record != nullptr && context.record->cloudevent.empty()) {
+        what += ", which is no CloudEvent";
+    }
+    return fail(Errc::denied, std::move(what));
+}
+
+void append_decoded(std::string& out, std::string_view quoted) {
+    if (quoted.find('\\') == std::string_view::npos) {
+        out.append(quoted.substr(1, quoted.size() - 2));
+    } else {
+        out.append(json::decode_string(quoted));
     }
 }
 
@@ -333,11 +398,13 @@ Result<void> append_in_text(std::string& out, const Reference& reference, std::s
 }
 
 /// Appends the value of one reference to a JSON value.
-Result<void> append_value(Rendered& out, const Template::Piece& piece, const Context& context, std::string& storage) {
+Result<void> append_value(Rendered& out, const Template::Piece& piece, const Context& context, std::string& storage,
+                          Missing missing) {
     const Reference& reference = piece.reference;
     if (is_text_at_hand(reference.root)) {
         std::array<char, iso_length> iso;
-        const auto text = text_at_hand(reference.root, context, iso);
+        const auto text = text_at_hand(reference, context, iso);
+        if (!text && missing == Missing::error) return is_missing(reference, context);
         if (piece.in_text) {
             if (text) append_escaped(out.json, *text);
         } else if (text) {
@@ -348,12 +415,13 @@ Result<void> append_value(Rendered& out, const Template::Piece& piece, const Con
         return {};
     }
     const auto raw = look_up(reference, context, storage);
+    if (!raw && missing == Missing::error) return is_missing(reference, context);
     if (piece.in_text) return raw ? append_in_text(out.json, reference, *raw) : Result<void>{};
     if (!raw) {
         out.json.append("null");
         return {};
     }
-    return append_raw(out, *raw, attachments_of(reference.root, context));
+    return append_raw(out, *raw, attachments_of(reference, context));
 }
 
 }  // namespace
@@ -369,6 +437,37 @@ bool Reference::is_from_client() const noexcept {
         case Root::answer_arg:
         case Root::answer_args: return !is_trusted;
         default: return false;
+    }
+}
+
+bool Reference::is_of_record() const noexcept {
+    switch (root) {
+        case Root::record_value:
+        case Root::record_key:
+        case Root::record_header:
+        case Root::record_topic:
+        case Root::record_partition:
+        case Root::record_offset:
+        case Root::record_time:
+        case Root::cloudevent: return true;
+        default: return false;
+    }
+}
+
+std::span<const std::string> attachments_of(const Reference& reference, const Context& context) noexcept {
+    const RecordFacts* const record = context.record;
+    switch (reference.root) {
+        case Root::event_arg:
+        case Root::event_args: return context.attachments;
+        case Root::answer_arg:
+        case Root::answer_args: return context.answer_attachments;
+        case Root::record_value:
+            if (record == nullptr || !record->is_binary) return {};
+            return record->attachments;
+        case Root::cloudevent:
+            if (record == nullptr || !record->has_binary_data) return {};
+            return record->attachments;
+        default: return {};
     }
 }
 
@@ -453,7 +552,7 @@ Result<Template> compile_reference(std::string_view text) {
 std::optional<std::string_view> look_up(const Reference& reference, const Context& context, std::string& storage) {
     if (is_text_at_hand(reference.root)) {
         std::array<char, iso_length> iso;
-        const auto text = text_at_hand(reference.root, context, iso);
+        const auto text = text_at_hand(reference, context, iso);
         if (!text) return std::nullopt;
         return store_quoted(storage, *text);
     }
@@ -490,21 +589,29 @@ std::optional<std::string_view> look_up(const Reference& reference, const Contex
             if (!value) return std::nullopt;
             return store_quoted(storage, *value);
         }
-        case Root::clock_ms: {
-            std::array<char, 20> digits;
-            const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), context.now_ms);
-            storage.assign(digits.data(), end.ptr);
-            return storage;
-        }
+        case Root::clock_ms: return store_number(storage, context.now_ms);
+        default: break;
+    }
+    if (context.record == nullptr) return std::nullopt;
+    const RecordFacts& record = *context.record;
+    switch (reference.root) {
+        case Root::record_value: return in_value(reference, record);
+        case Root::record_partition: return store_number(storage, record.partition);
+        case Root::record_offset: return store_number(storage, record.offset);
+        case Root::record_time:
+            if (record.time_ms < 0) return std::nullopt;
+            return store_number(storage, record.time_ms);
+        case Root::cloudevent:
+            return record.cloudevent.empty() ? std::nullopt : follow(record.cloudevent, reference.path);
         default: return std::nullopt;
     }
 }
 
-Result<void> render(const Template& value, const Context& context, Rendered& out) {
+Result<void> render(const Template& value, const Context& context, Rendered& out, Missing missing) {
     std::string storage;
     for (const Template::Piece& piece : value.pieces) {
         out.json.append(piece.before);
-        if (auto done = append_value(out, piece, context, storage); !done) return done;
+        if (auto done = append_value(out, piece, context, storage, missing); !done) return done;
     }
     out.json.append(value.tail);
     // A client's value that was just within the limit is deeper now. Depth needs bytes, so short texts are not looked
@@ -526,7 +633,7 @@ Result<void> render(const Template& value, const Context& context, Rendered& out
     return {};
 }
 
-Result<void> render_text(const Template& text, const Context& context, std::string& out) {
+Result<void> render_text(const Template& text, const Context& context, std::string& out, Missing missing) {
     out.clear();
     std::string storage;
     for (const Template::Piece& piece : text.pieces) {
@@ -534,20 +641,27 @@ Result<void> render_text(const Template& text, const Context& context, std::stri
         const std::size_t begin = out.size();
         if (is_text_at_hand(piece.reference.root)) {
             std::array<char, iso_length> iso;
-            out.append(text_at_hand(piece.reference.root, context, iso).value_or(""));
+            const auto at_hand = text_at_hand(piece.reference, context, iso);
+            if (!at_hand && missing == Missing::error) return is_missing(piece.reference, context);
+            if (at_hand && at_hand->empty()) return fail(Errc::denied, piece.reference.text + " is empty");
+            out.append(at_hand.value_or(""));
         } else if (const auto raw = look_up(piece.reference, context, storage)) {
             switch (json::kind_of(*raw)) {
-                case json::Kind::null: break;
+                case json::Kind::null:
+                    if (missing == Missing::error) return fail(Errc::denied, piece.reference.text + " is null");
+                    break;
                 case json::Kind::boolean:
                 case json::Kind::number: out.append(*raw); break;
                 case json::Kind::string:
                     if (raw->size() == 2) return fail(Errc::denied, piece.reference.text + " is empty");
-                    out.append(json::decode_string(*raw));
+                    append_decoded(out, *raw);
                     break;
                 case json::Kind::array:
                 case json::Kind::object:
                     return fail(Errc::denied, piece.reference.text + " is neither text nor number");
             }
+        } else if (missing == Missing::error) {
+            return is_missing(piece.reference, context);
         }
         if (out.size() == begin) return fail(Errc::denied, piece.reference.text + " is missing");
     }

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,7 +37,18 @@ enum class Root : std::uint8_t {
     clock_iso,          ///< clock.iso, as JavaScript's toISOString
     clock_ms,           ///< clock.ms
     disconnect_reason,  ///< disconnect.reason
+    record_value,       ///< record.value…
+    record_key,         ///< record.key
+    record_header,      ///< record.headers.NAME
+    record_topic,       ///< record.topic
+    record_partition,   ///< record.partition
+    record_offset,      ///< record.offset
+    record_time,        ///< record.time
+    cloudevent,         ///< cloudevent…
 };
+
+/// Of Reference::slot: none.
+inline constexpr std::uint8_t no_slot = 0xFF;
 
 /// One `{…}`.
 struct Reference {
@@ -46,9 +58,13 @@ struct Reference {
     std::vector<std::string> path;  ///< members and indices below it
     std::string text;               ///< as written, with its braces: for messages
     bool is_trusted = false;        ///< an answer that can only be a handler's
+    std::uint8_t slot = no_slot;    ///< of record_value: where the first step of `path` is in RecordFacts::fields
 
     /// Whether a client chooses the value.
     [[nodiscard]] bool is_from_client() const noexcept;
+
+    /// Whether it looks at a Kafka record.
+    [[nodiscard]] bool is_of_record() const noexcept;
 };
 
 /// A compiled value or text: pieces and what follows the last one.
@@ -95,18 +111,28 @@ Result<Template> compile_text(std::string_view text);
 /// Compiles the one reference that `text` is, or nothing when it is anything else.
 Result<Template> compile_reference(std::string_view text);
 
-/// Appends the value to `out`. What is missing becomes null, or nothing inside a longer string. Errors: `denied` when
-/// an object or array would stand inside a longer string, when the result would nest deeper than json::max_depth or
-/// have more attachments than a packet may, or when a client's text only looks like an attachment. `out.json` must be
-/// empty.
-Result<void> render(const Template& value, const Context& context, Rendered& out);
+/// What becomes of a reference that finds nothing.
+enum class Missing : std::uint8_t {
+    null,   ///< null, or nothing inside a longer string
+    error,  ///< an error that names it
+};
 
-/// Renders a text into `out`, replacing it. Errors: `denied` when a part is missing, empty or no scalar.
-Result<void> render_text(const Template& text, const Context& context, std::string& out);
+/// Appends the value to `out`. Errors: `denied` when something is missing and must not be, when an object or array
+/// would stand inside a longer string, when the result would nest deeper than json::max_depth or have more attachments
+/// than a packet may, or when a client's text only looks like an attachment. `out.json` must be empty.
+Result<void> render(const Template& value, const Context& context, Rendered& out, Missing missing = Missing::null);
+
+/// Renders a text into `out`, replacing it. Errors: `denied` when a part is missing, empty or no scalar; `missing` only
+/// says how exactly that is told.
+Result<void> render_text(const Template& text, const Context& context, std::string& out,
+                         Missing missing = Missing::null);
 
 /// The raw JSON a reference stands for, or nothing when it is missing. The view points into the context or into
 /// `storage`, which is overwritten.
 std::optional<std::string_view> look_up(const Reference& reference, const Context& context, std::string& storage);
+
+/// The attachments that placeholders in the reference's value mean.
+std::span<const std::string> attachments_of(const Reference& reference, const Context& context) noexcept;
 
 /// `2026-01-31T12:00:00.000Z` for milliseconds since the epoch.
 std::string iso_time(std::int64_t ms);

@@ -20,8 +20,8 @@ int finish(const Failure& failure) {
 namespace {
 
 Outcome<std::string> ask(const Invocation& invocation, const std::string& path, const Peer& peer, std::string_view cmd,
-                         const wire::ObjectWriter& members) {
-    const auto wait = invocation.time("--timeout", 10s);
+                         const wire::ObjectWriter& members, std::chrono::milliseconds usual_wait = 10s) {
+    const auto wait = invocation.time("--timeout", usual_wait);
     if (!wait) return tl::unexpected(wait.error());
     const Deadline deadline = deadline_in(*wait);
     auto control = Control::open(path, deadline, peer);
@@ -38,6 +38,11 @@ Outcome<std::string> ask_gateway(const Invocation& invocation, std::string_view 
 
 Outcome<std::string> ask_authd(const Invocation& invocation, std::string_view cmd, const wire::ObjectWriter& members) {
     return ask(invocation, invocation.authd_path(), authd_peer, cmd, members);
+}
+
+Outcome<std::string> ask_bridge(const Invocation& invocation, std::string_view cmd, const wire::ObjectWriter& members,
+                                std::chrono::milliseconds wait) {
+    return ask(invocation, invocation.bridge_path(), bridge_peer, cmd, members, wait);
 }
 
 int silent_nodes(std::string_view answer) {

@@ -1,6 +1,7 @@
 // One question, one answer, printed: what most commands share.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -23,6 +24,10 @@ Outcome<std::string> ask_gateway(const Invocation& invocation, std::string_view 
 
 /// The same of sio-authd.
 Outcome<std::string> ask_authd(const Invocation& invocation, std::string_view cmd, const wire::ObjectWriter& members);
+
+/// The same of sio-bridge, within `--timeout` or else `wait`.
+Outcome<std::string> ask_bridge(const Invocation& invocation, std::string_view cmd, const wire::ObjectWriter& members,
+                                std::chrono::milliseconds wait);
 
 /// Complains about each node that did not answer. The exit code: `partial` when there is one, else `ok`.
 int silent_nodes(std::string_view answer);

@@ -321,12 +321,24 @@ std::string Invocation::control_path() const {
     return variable != nullptr && *variable != '\0' ? std::string(variable) : wire::default_control_path();
 }
 
-std::string Invocation::authd_path() const {
-    if (has("--authd")) return one("--authd");
-    const char* variable = std::getenv("SIO_AUTHD");
-    if (variable != nullptr && *variable != '\0') return variable;
+namespace {
+
+/// `variable` of the environment, or else `name` beside the gateway's default control socket.
+std::string path_beside(const char* variable, std::string_view name) {
+    const char* const given = std::getenv(variable);
+    if (given != nullptr && *given != '\0') return given;
     const std::string beside = wire::default_control_path();
-    return beside.substr(0, beside.rfind('/') + 1) + "authd.sock";
+    return beside.substr(0, beside.rfind('/') + 1) + std::string(name);
+}
+
+}  // namespace
+
+std::string Invocation::authd_path() const {
+    return has("--authd") ? one("--authd") : path_beside("SIO_AUTHD", "authd.sock");
+}
+
+std::string Invocation::bridge_path() const {
+    return has("--bridge") ? one("--bridge") : path_beside("SIO_BRIDGE", "bridge.sock");
 }
 
 Format Invocation::format(Format on_terminal, Format in_pipe) const {

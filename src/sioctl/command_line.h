@@ -45,6 +45,8 @@ public:
     [[nodiscard]] std::string control_path() const;
     /// sio-authd's socket: --authd, SIO_AUTHD, or the default beside the gateway's.
     [[nodiscard]] std::string authd_path() const;
+    /// sio-bridge's socket: --bridge, SIO_BRIDGE, or the default beside the gateway's.
+    [[nodiscard]] std::string bridge_path() const;
     [[nodiscard]] bool quiet() const { return has("--quiet"); }
     /// The format of `-o`, or else `on_terminal` when standard output is one and `in_pipe` when not.
     [[nodiscard]] Format format(Format on_terminal = Format::table, Format in_pipe = Format::ndjson) const;

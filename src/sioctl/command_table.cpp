@@ -14,6 +14,7 @@ constexpr Argument authd_option{"--authd", Times::once, "PATH", "the socket of s
 constexpr Argument secret_option{"--secret-file", Times::once, "FILE",
                                  "the secrets, one a line, newest first (default: AUTH_SECRET of the environment)",
                                  "@file"};
+constexpr Argument letters_timeout{"--timeout", Times::once, "TIME", "how long to wait for the answer (default 30s)"};
 constexpr Argument answer_timeout{"--timeout", Times::once, "TIME", "how long to wait for the answer (default 10s)"};
 
 /// The options that select sockets, and then those of the command.
@@ -177,20 +178,25 @@ std::vector<Command> make_commands() {
     table.push_back(
         {"routes explain",
          {{"FILE", Times::once, "", "a routes file", "@file"},
-          {"EVENT", Times::once, "", "the event a client would send"},
+          {"EVENT", Times::optional, "", "the event a client would send"},
           {"ARG", Times::many, "", "its arguments, as JSON"}},
          {nsp_option,
           {"--user", Times::once, "USER", "who would send it (default: anonymous)"},
           {"--auth", Times::once, "JSON", "the auth object of the CONNECT"},
           {"--query", Times::many, "NAME=VALUE", "in the query of the handshake; may be repeated"},
-          {"--header", Times::many, "NAME=VALUE", "in the head of the handshake; may be repeated"},
+          {"--header", Times::many, "NAME=VALUE", "in the head of the handshake, or of the record; may be repeated"},
           {"--room", Times::many, "ROOM", "a room the socket is in; may be repeated"},
           {"--answer", Times::many, "JSON", "an argument of what `ask` or `hand` is answered; may be repeated"},
           {"--right", Times::once, "ANSWER", "what sio-authd says of a room (default granted)",
            "granted|denied|unavailable"},
-          {"--string", Times::flag, "", "take each ARG as plain text"}},
-         "show what a routes file makes of an event",
-         "  sioctl routes explain routes.json new_message '{\"room\":\"r\"}' --user alice",
+          {"--string", Times::flag, "", "take each ARG as plain text"},
+          {"--topic", Times::once, "TOPIC", "no event: a record of this Kafka topic"},
+          {"--value", Times::once, "JSON", "with --topic: its value (default: null)"},
+          {"--value-text", Times::once, "TEXT", "the same, which need not be JSON"},
+          {"--key", Times::once, "KEY", "with --topic: its key (default: none)"}},
+         "show what a routes file makes of an event, or of a Kafka record",
+         "  sioctl routes explain routes.json new_message '{\"room\":\"r\"}' --user alice\n"
+         "  sioctl routes explain routes.json --topic course.updated --value '{\"courseId\":\"42\"}'",
          run_routes_explain});
     table.push_back({"routes reload",
                      {},
@@ -274,6 +280,59 @@ std::vector<Command> make_commands() {
          "say whether sio-authd takes a token, and which check failed (exit 77: it does not)",
          "  sioctl token verify < token.txt\n  sioctl token verify --local --secret-file secret.txt < token.txt",
          run_token_verify});
+    table.push_back(
+        {"produce",
+         {{"TOPIC", Times::once, "", "the topic"},
+          {"VALUE", Times::optional, "", "the record's value (default: each line of standard input is one)"}},
+         {{"--key", Times::once, "KEY", "its key"},
+          {"--header", Times::many, "NAME=VALUE", "a header; may be repeated"},
+          {"--partition", Times::once, "N", "the partition (default: by the key)"},
+          {"--file", Times::once, "FILE", "each line of this file is a record; `-`: of standard input", "@file"},
+          {"--null", Times::flag, "", "a record without value, a tombstone"},
+          {"--timeout", Times::once, "TIME", "how long Kafka may take to confirm (default 10s)"}},
+         "give records to Kafka, by sio-bridge, and print PARTITION/OFFSET of each",
+         "  sioctl produce course.updated '{\"courseId\":\"42\"}' --key 42\n"
+         "  jq -c '.[]' courses.json | sioctl produce course.updated",
+         run_produce});
+    table.push_back({"trace",
+                     {{"RECORD", Times::once, "", "TOPIC/PARTITION/OFFSET"}},
+                     {answer_timeout},
+                     "show a record's way: consumed, in the stream, read by gateways, at which sockets",
+                     "  sioctl trace course.updated/0/17\n"
+                     "  sioctl trace \"course.updated/$(sioctl produce course.updated '{\"courseId\":\"42\"}')\"",
+                     run_trace});
+    table.push_back({"dlq list",
+                     {},
+                     {{"--limit", Times::once, "N", "the newest N (default 100)"}, letters_timeout},
+                     "list dead letters: records that routes could do nothing with",
+                     "  sioctl dlq list\n  sioctl dlq list -o ndjson | jq -r 'select(.replayed|not).id'",
+                     run_dlq_list});
+    table.push_back({"dlq replay",
+                     {{"ID", Times::many, "", "a dead letter, PARTITION/OFFSET as dlq list has it"}},
+                     {{"--all", Times::flag, "", "all that have not been replayed"},
+                      {"--again", Times::flag, "", "also those that have been"},
+                      letters_timeout},
+                     "run dead letters through the routes as they are now (exit 1: not all could be)",
+                     "  sioctl dlq replay 0/17\n  sioctl bridge reload && sioctl dlq replay --all",
+                     run_dlq_replay});
+    table.push_back({"bridge health",
+                     {},
+                     {answer_timeout},
+                     "tell whether sio-bridge is well (exit 1: it is not)",
+                     "  sioctl bridge health || systemctl status sio-bridge",
+                     run_bridge_health});
+    table.push_back({"bridge partitions",
+                     {},
+                     {answer_timeout},
+                     "list the partitions it consumes, how far it is and how far behind",
+                     "  sioctl bridge partitions\n  sioctl bridge partitions -o ndjson | jq -s 'map(.lag)|add'",
+                     run_bridge_partitions});
+    table.push_back({"bridge reload",
+                     {},
+                     {answer_timeout},
+                     "make sio-bridge read its routes file again",
+                     "  sioctl routes check routes.json && sioctl bridge reload",
+                     run_bridge_reload});
     table.push_back({"wait",
                      {},
                      {{"--ready", Times::flag, "", "until its checks are well, too"},
@@ -305,7 +364,9 @@ const std::vector<Command>& commands() {
 
 const std::vector<Group>& groups() {
     static const std::vector<Group> all{{"routes", "check, explain and reload routes; ask about rights"},
-                                        {"token", "make, read and verify tokens"}};
+                                        {"token", "make, read and verify tokens"},
+                                        {"dlq", "list and replay dead letters"},
+                                        {"bridge", "how sio-bridge is, and what it consumes"}};
     return all;
 }
 
@@ -319,6 +380,7 @@ const Group* find_group(std::string_view word) noexcept {
 const std::vector<Argument>& global_options() {
     static const std::vector<Argument> options{
         {"--control", Times::once, "PATH", "the gateway's control socket (environment: SIO_CONTROL)", "@file"},
+        {"--bridge", Times::once, "PATH", "the socket of sio-bridge (environment: SIO_BRIDGE)", "@file"},
         {"-o,--output", Times::once, "FORMAT", "how to print (default: table on a terminal, else ndjson)",
          "table|json|ndjson"},
         {"-q,--quiet", Times::flag, "", "print no counts and notes, only data and errors"},

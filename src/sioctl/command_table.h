@@ -82,6 +82,13 @@ int run_revocations(const Invocation&);
 int run_token_make(const Invocation&);
 int run_token_inspect(const Invocation&);
 int run_token_verify(const Invocation&);
+int run_produce(const Invocation&);
+int run_trace(const Invocation&);
+int run_dlq_list(const Invocation&);
+int run_dlq_replay(const Invocation&);
+int run_bridge_health(const Invocation&);
+int run_bridge_partitions(const Invocation&);
+int run_bridge_reload(const Invocation&);
 int run_completion(const Invocation&);
 
 }  // namespace sio::sioctl

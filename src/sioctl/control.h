@@ -32,6 +32,7 @@ struct Peer {
 /// The gateway's commands are asked of any daemon: `health` and its like are the same for all.
 inline constexpr Peer gateway_peer{"the gateway", "sio-gateway", "--control", false};
 inline constexpr Peer authd_peer{"sio-authd", "sio-authd", "--authd", true};
+inline constexpr Peer bridge_peer{"sio-bridge", "sio-bridge", "--bridge", true};
 
 class Control {
 public:

@@ -52,8 +52,9 @@ void print_counters(Table& table, const std::string& prefix, std::string_view ob
 
 }  // namespace
 
-int run_health(const Invocation& invocation) {
-    const auto answer = ask_gateway(invocation, "health", {});
+namespace {
+
+int show_health(const Invocation& invocation, const Outcome<std::string>& answer) {
     if (!answer) return finish(answer.error());
     Output out;
     switch (invocation.format()) {
@@ -63,6 +64,14 @@ int run_health(const Invocation& invocation) {
     }
     if (const int code = silent_nodes(*answer); code != exit_code::ok) return code;
     return is_well(*answer) ? exit_code::ok : exit_code::no;
+}
+
+}  // namespace
+
+int run_health(const Invocation& invocation) { return show_health(invocation, ask_gateway(invocation, "health", {})); }
+
+int run_bridge_health(const Invocation& invocation) {
+    return show_health(invocation, ask_bridge(invocation, "health", {}, 10s));
 }
 
 int run_stat(const Invocation& invocation) {

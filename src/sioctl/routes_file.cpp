@@ -2,7 +2,13 @@
 #include <algorithm>
 #include <cctype>
 #include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "base/bytes.h"
 #include "base/json.h"
 #include "routes/explain.h"
 #include "routes/routes.h"
@@ -14,22 +20,88 @@ namespace sio::sioctl {
 
 namespace {
 
-/// Reads `NAME=VALUE` texts; names are made lower-case when they are a header's.
-Outcome<std::map<std::string, std::string, std::less<>>> pairs_of(const Invocation& invocation,
-                                                                  std::string_view option) {
-    std::map<std::string, std::string, std::less<>> pairs;
+/// Reads `NAME=VALUE` texts, in order.
+Outcome<std::vector<std::pair<std::string, std::string>>> pairs_of(const Invocation& invocation,
+                                                                   std::string_view option) {
+    std::vector<std::pair<std::string, std::string>> pairs;
     for (const std::string& text : invocation.all(option)) {
         const std::size_t equals = text.find('=');
         if (equals == std::string::npos || equals == 0) {
             return give_up(exit_code::usage, std::string(option) + ' ' + text + " is not NAME=VALUE");
         }
-        std::string name = text.substr(0, equals);
+        pairs.emplace_back(text.substr(0, equals), text.substr(equals + 1));
+    }
+    return pairs;
+}
+
+/// The same as a map, of which the last counts; names are made lower-case when they are a header's.
+Outcome<std::map<std::string, std::string, std::less<>>> map_of(const Invocation& invocation, std::string_view option) {
+    auto pairs = pairs_of(invocation, option);
+    if (!pairs) return tl::unexpected(pairs.error());
+    std::map<std::string, std::string, std::less<>> map;
+    for (auto& [name, value] : *pairs) {
         if (option == "--header")
             std::ranges::transform(name, name.begin(),
                                    [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-        pairs.insert_or_assign(std::move(name), text.substr(equals + 1));
+        map.insert_or_assign(std::move(name), std::move(value));
     }
-    return pairs;
+    return map;
+}
+
+std::int64_t unix_ms() {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+Outcome<routes::Routes> read_routes(const std::string& path) {
+    const auto text = read_file(path);
+    if (!text) return tl::unexpected(text.error());
+    auto parsed = routes::parse_routes(*text, path);
+    if (!parsed) return give_up(exit_code::config, parsed.error().what);
+    return std::move(*parsed);
+}
+
+int print_steps(const Invocation& invocation, const Result<std::vector<routes::Step>>& steps) {
+    if (!steps)
+        return finish({steps.error().code == Errc::not_found ? exit_code::no : exit_code::data, steps.error().what});
+    Output out;
+    const std::string array = routes::to_json(*steps);
+    if (invocation.format() == Format::json) {
+        out.line(indented(array));
+    } else if (invocation.format() == Format::ndjson) {
+        for (json::Walker walker{array}; walker.next();) out.line(walker.value());
+    } else {
+        std::string lines = routes::to_text(*steps);
+        while (lines.ends_with('\n')) lines.pop_back();
+        out.line(lines);
+    }
+    return exit_code::ok;
+}
+
+int explain_record(const Invocation& invocation) {
+    for (const std::string_view event_only :
+         {"EVENT", "--nsp", "--user", "--auth", "--query", "--room", "--answer", "--right", "--string"}) {
+        if (invocation.has(event_only))
+            return finish({exit_code::usage, std::string(event_only) + " is for events, and --topic for records"});
+    }
+    if (invocation.has("--value") && invocation.has("--value-text"))
+        return finish({exit_code::usage, "--value and --value-text: one of them is the value"});
+    auto headers = pairs_of(invocation, "--header");
+    if (!headers) return finish(headers.error());
+    routes::RecordQuestion question;
+    question.topic = invocation.one("--topic");
+    if (invocation.has("--value")) {
+        question.value = invocation.one("--value");
+        if (!base::is_utf8(*question.value) || !json::is_valid(*question.value))
+            return finish({exit_code::data, "--value is not JSON; --value-text takes anything"});
+    }
+    if (invocation.has("--value-text")) question.value = invocation.one("--value-text");
+    if (invocation.has("--key")) question.key = invocation.one("--key");
+    question.headers = std::move(*headers);
+    question.now_ms = unix_ms();
+    const auto parsed = read_routes(invocation.one("FILE"));
+    if (!parsed) return finish(parsed.error());
+    return print_steps(invocation, routes::explain(*parsed, question));
 }
 
 }  // namespace
@@ -48,31 +120,35 @@ int run_routes_check(const Invocation& invocation) {
     if (invocation.format() != Format::table) {
         wire::ObjectWriter members;
         members.text("file", path).number("namespaces", static_cast<std::int64_t>(report.namespaces));
-        members.number("events", static_cast<std::int64_t>(report.events)).texts("warnings", report.warnings);
+        members.number("events", static_cast<std::int64_t>(report.events));
+        members.number("topics", static_cast<std::int64_t>(report.topics)).texts("warnings", report.warnings);
         out.line(invocation.format() == Format::json ? indented(members.object()) : members.object());
     } else if (!invocation.quiet()) {
         out.line(path + ": " + std::to_string(report.namespaces) + " namespaces, " + std::to_string(report.events) +
-                 " events, no mistakes");
+                 " events, " + std::to_string(report.topics) + " topics, no mistakes");
     }
     return exit_code::ok;
 }
 
 int run_routes_explain(const Invocation& invocation) {
-    const std::string path = invocation.one("FILE");
+    if (invocation.has("--topic")) return explain_record(invocation);
+    for (const std::string_view record_only : {"--value", "--value-text", "--key"}) {
+        if (invocation.has(record_only))
+            return finish({exit_code::usage, std::string(record_only) + " is for records: which --topic?"});
+    }
+    if (!invocation.has("EVENT")) return finish({exit_code::usage, "which EVENT, or which --topic?"});
     const auto nsp = invocation.nsp();
     if (!nsp) return finish(nsp.error());
     auto arguments = arguments_of(invocation.all("ARG"), invocation.has("--string"));
     if (!arguments) return finish(arguments.error());
     auto answer = arguments_of(invocation.all("--answer"), false);
     if (!answer) return finish(answer.error());
-    auto query = pairs_of(invocation, "--query");
+    auto query = map_of(invocation, "--query");
     if (!query) return finish(query.error());
-    auto header = pairs_of(invocation, "--header");
+    auto header = map_of(invocation, "--header");
     if (!header) return finish(header.error());
-    const auto text = read_file(path);
-    if (!text) return finish(text.error());
-    const auto parsed = routes::parse_routes(*text, path);
-    if (!parsed) return finish({exit_code::config, parsed.error().what});
+    const auto parsed = read_routes(invocation.one("FILE"));
+    if (!parsed) return finish(parsed.error());
 
     routes::Question question;
     question.nsp = nsp->value_or("/");
@@ -87,23 +163,8 @@ int run_routes_explain(const Invocation& invocation) {
     question.rooms = invocation.all("--room");
     question.query = std::move(*query);
     question.header = std::move(*header);
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    question.now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-    const auto steps = routes::explain(*parsed, question);
-    if (!steps)
-        return finish({steps.error().code == Errc::not_found ? exit_code::no : exit_code::data, steps.error().what});
-    Output out;
-    const std::string array = routes::to_json(*steps);
-    if (invocation.format() == Format::json) {
-        out.line(indented(array));
-    } else if (invocation.format() == Format::ndjson) {
-        for (json::Walker walker{array}; walker.next();) out.line(walker.value());
-    } else {
-        std::string lines = routes::to_text(*steps);
-        while (lines.ends_with('\n')) lines.pop_back();
-        out.line(lines);
-    }
-    return exit_code::ok;
+    question.now_ms = unix_ms();
+    return print_steps(invocation, routes::explain(*parsed, question));
 }
 
 }  // namespace sio::sioctl

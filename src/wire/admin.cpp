@@ -15,7 +15,7 @@ namespace {
 constexpr std::string_view selection_members = "nsp, to, users, sockets, except";
 constexpr std::uint64_t max_id = (std::uint64_t{1} << 53) - 1;
 
-constexpr std::array<AdminCommand, 17> commands{{
+constexpr std::array<AdminCommand, 18> commands{{
     {"emit", "nsp, to, users, sockets, except, event, args, attachments, volatile, ack, timeout_ms",
      "Emits an event to the sockets selected.", false},
     {"rooms", "nsp, all", "Lists rooms and how many sockets are in each.", false},
@@ -26,6 +26,8 @@ constexpr std::array<AdminCommand, 17> commands{{
     {"presence", "users, limit", "Tells which users are online, on all nodes.", false},
     {"nodes", "", "Lists the gateways of the cluster.", false},
     {"server-emit", "nsp, event, args, attachments, ack, timeout_ms", "Emits an event to the other servers.", false},
+    {"trace", "entry, stream, nsp", "Tells which gateways read an entry of the stream, and whom they wrote it to.",
+     false},
     {"health", "", "Tells whether the daemon is well, and which of its checks fails.", false},
     {"stat", "", "Gives the counters of GET /metrics.", false},
     {"listen", "nsp, events, lifecycle", "Sends each event that clients send.", true},

@@ -482,10 +482,29 @@ async function routesFile() {
     await exits(78, ['routes', 'check', bad]);
   });
   await checks.step('routes check and explain', async () => {
-    same((await exits(0, ['routes', 'check', good, '-o', 'table'])).out, `${good}: 1 namespaces, 1 events, no mistakes\n`);
+    same((await exits(0, ['routes', 'check', good, '-o', 'table'])).out, `${good}: 1 namespaces, 1 events, 0 topics, no mistakes\n`);
     same(lines((await exits(0, ['routes', 'explain', good, 'echo', '1', '--user', 'alice'])).out)[0].verb, 'ack');
     await exits(1, ['routes', 'explain', good, 'unheard-of']);
     await exits(65, ['routes', 'explain', good, 'echo', 'oops']);
+  });
+  await checks.step('routes explain tells what becomes of a Kafka record, or why it is a dead letter', async () => {
+    const topics = join(folder, 'topics.json');
+    writeFileSync(topics, JSON.stringify({ version: 1, topics: { 'course.*': [
+      { emit: 'update', args: ['{record.value.data}', '{record.headers.Trace}', '{record.key}'], to: { room: 'c_{record.value.id}' } },
+    ] } }));
+    const given = ['--topic', 'course.updated', '--header', 'Trace=a=b', '--header', 'trace=c', '--key', 'k'];
+    const tells = async (...more) => lines((await exits(0, ['routes', 'explain', topics, ...given, ...more, '-o', 'ndjson'])).out);
+    same((await exits(0, ['routes', 'check', topics, '-o', 'table'])).out, `${topics}: 1 namespaces, 0 events, 1 topics, no mistakes\n`);
+    const [step] = await tells('--value', '{"id":7,"data":{"x":1}}');
+    same([step.verb, step.event, step.args, step.rooms], ['emit', 'update', [{ x: 1 }, 'a=b', 'k'], ['c_7']]);
+    same((await tells('--value-text', '{"id":7'))[0].reason, 'the value ends too early, at byte 7');
+    same((await tells())[0].verb, 'dead-letter');
+    await exits(65, ['routes', 'explain', topics, ...given, '--value', '{"id":7']);
+    await exits(1, ['routes', 'explain', topics, '--topic', 'other']);
+    for (const wrong of [['event', ...given], [...given, '--user', 'bob'], ['event', '--value', '1'], [],
+      [...given, '--value', '1', '--value-text', '1'], ['--topic', 't', '--header', 'x']]) {
+      await exits(64, ['routes', 'explain', topics, ...wrong]);
+    }
   });
   await checks.step('routes explain supposes the handshake, the rooms and the answer it is told', async () => {
     const asks = join(folder, 'asks.json');

@@ -298,3 +298,83 @@ Test(options, help_names_every_option_its_default_and_its_variable) {
         cr_expect(help.find(part) != std::string::npos, "%s is not in\n%s", part, help.c_str());
     }
 }
+
+namespace {
+
+using Properties = std::vector<std::pair<std::string, std::string>>;
+
+struct Broker {
+    std::string name = "one";
+    Properties all, some;
+};
+
+std::vector<Option> broker_table(Broker& b) {
+    const auto is_secret = [](std::string_view name) { return name == "sasl.password"; };
+    return {
+        text({.group = "One", .name = "name", .help = "A name."}, b.name),
+        prefix({.group = "One", .name = "kafka.", .help = "A property."}, b.all, is_secret),
+        prefix({.group = "One", .name = "kafka.consumer.", .help = "A property of consumers."}, b.some, is_secret),
+    };
+}
+
+}  // namespace
+
+Test(options, a_prefix_takes_any_name_behind_it_and_the_longest_prefix_counts) {
+    Broker b;
+    auto options = broker_table(b);
+    const auto loaded = read(options, {"--kafka.socket.timeout.ms=5000", "--kafka.client.rack", "a=b",
+                                       "--kafka.consumer.fetch.wait.max.ms", "10", "--kafka.client.rack=c"});
+    cr_assert(loaded.has_value(), "%s", loaded.error().what.c_str());
+    cr_expect(b.all == Properties({{"socket.timeout.ms", "5000"}, {"client.rack", "c"}}));
+    cr_expect(b.some == Properties({{"fetch.wait.max.ms", "10"}}));
+
+    Broker none;
+    auto others = broker_table(none);
+    for (const char* wrong : {"--kafka.", "--kafka", "--no-kafka.x", "--kafkas.x"}) {
+        const auto refused = read(others, {wrong, "1"});
+        cr_expect(!refused && refused.error().code == Errc::usage, "%s", wrong);
+    }
+    const auto without = read(others, {"--kafka.x"});
+    cr_expect(!without && without.error().what.find("needs a value") != std::string::npos);
+}
+
+Test(options, sources_of_a_prefix_are_merged_name_by_name) {
+    const ConfigFile file("kafka.a = file\nkafka.b = file\nkafka.consumer.a = x = y\n");
+    Broker b;
+    auto options = broker_table(b);
+    cr_assert(read(options, {"--config", file.path(), "--kafka.b=flag", "--kafka.c=flag"}).has_value());
+    cr_expect(b.all == Properties({{"a", "file"}, {"b", "flag"}, {"c", "flag"}}));
+    cr_expect(b.some == Properties({{"a", "x = y"}}));
+    cr_expect(options[1].source.ends_with(":2, flag"), "%s", options[1].source.c_str());
+
+    Broker twice;
+    auto others = broker_table(twice);
+    const ConfigFile wrong("kafka.a = 1\nkafka.b = 2\nkafka.a = 3\n");
+    const auto refused = read(others, {"--config", wrong.path()});
+    cr_expect(!refused &&
+              refused.error().what.ends_with(":3: 'kafka.a' is set already, at " + std::string(wrong.path()) + ":1"));
+}
+
+Test(options, a_prefix_is_printed_with_its_names_and_read_back_and_its_secrets_are_not) {
+    Broker b;
+    auto options = broker_table(b);
+    const std::string sample = sample_text("x", options);
+    cr_expect(sample.find("\n#kafka.NAME =\n") != std::string::npos);
+    cr_expect(help_text("x", "About.", options).find("  --kafka.consumer.NAME VALUE\n") != std::string::npos);
+    cr_assert(read(options, {"--kafka.a=1", "--kafka.sasl.password=hush", "--kafka.consumer.b=2=3"}).has_value());
+    const std::string printed = config_text(options);
+    cr_expect(printed.find("hush") == std::string::npos);
+    cr_expect(printed.find("# from flag\nkafka.a = 1\nkafka.sasl.password = (set)\n") != std::string::npos);
+    Broker back;
+    auto others = broker_table(back);
+    const ConfigFile file(printed);
+    cr_assert(read(others, {"--config", file.path()}).has_value());
+    cr_expect(back.some == b.some && back.all.front() == b.all.front());
+}
+
+Test(options, what_was_set_to_nothing_is_printed_as_such) {
+    Broker b;
+    auto options = broker_table(b);
+    cr_assert(read(options, {"--name="}).has_value());
+    cr_expect(config_text(options).starts_with("# from flag\nname =\n"));
+}

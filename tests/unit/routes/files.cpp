@@ -83,3 +83,31 @@ Test(routes_files, the_schema_has_each_verb_with_its_options) {
                   verb.data(), got.c_str(), want.c_str());
     }
 }
+
+Test(routes_files, the_schema_has_each_verb_of_topics_with_its_options) {
+    const std::string schema = content("share/routes.schema.json");
+    const auto definitions = json::member(schema, "definitions");
+    cr_assert(definitions.has_value());
+    for (const std::string verb : {"emit", "join", "leave", "disconnect"}) {
+        const auto definition = json::member(*definitions, "record_" + verb);
+        cr_assert(definition.has_value(), "%s", verb.c_str());
+        constexpr std::string_view want = "is not known here; write ";
+        std::vector<std::string> known;
+        for (json::Walker walker{*json::member(*definition, "properties")}; walker.next();) {
+            known.emplace_back(walker.key());
+        }
+        const std::string text = R"({"version":1,"topics":{"t":[{")" + verb + R"(":"client","no-such-option":1}]}})";
+        const auto report = routes::check(text, "r");
+        std::size_t quotes = 0;
+        for (const std::string& problem : report.problems) {
+            const std::size_t at = problem.find(want);
+            if (at == std::string::npos) continue;
+            quotes = static_cast<std::size_t>(
+                std::count(problem.begin() + static_cast<std::ptrdiff_t>(at), problem.end(), '"'));
+            for (const std::string& word : known) {
+                cr_expect(problem.find(word, at) != std::string::npos, "%s: %s", word.c_str(), problem.c_str());
+            }
+        }
+        cr_expect(quotes == 2 * known.size(), "%s: the schema has %zu words", verb.c_str(), known.size());
+    }
+}

@@ -66,7 +66,7 @@ Test(routes_load, mistakes_in_the_file_as_a_whole) {
         {R"({"version": "1"})", R"(routes.json:1: /version: is a version this program does not know; write 1)"},
         {R"({"version": 1,
 "namespace": {}})",
-         R"(routes.json:2: /namespace: is not known here (did you mean "namespaces"?); write "version", "namespaces", "about" or "$schema")"},
+         R"(routes.json:2: /namespace: is not known here (did you mean "namespaces"?); write "version", "namespaces", "topics", "about" or "$schema")"},
         {R"({"version": 1, "about": 1, "$schema": 2})",
          R"(routes.json:1: /about: is not a string; write a sentence for readers
 routes.json:1: /$schema: is not a string; write a sentence for readers)"},
@@ -148,7 +148,7 @@ Test(routes_load, mistakes_in_an_action) {
         {R"({"emit": "x", "args": "{event.0}"})",
          R"(/args: is not a list of arguments; write [ … ], or "{event.args}" for all arguments as they came)"},
         {R"({"emit": "x", "args": "{evnt.0}"})",
-         R"(/args: {evnt.0} is unknown (did you mean "event"?); templates begin with event, user, socket, answer, handshake, clock or disconnect, and {{ and }} are plain braces)"},
+         R"(/args: {evnt.0} is unknown (did you mean "event"?); templates begin with event, user, socket, answer, handshake, clock or disconnect, in topics with record, cloudevent or clock, and {{ and }} are plain braces)"},
         {R"({"emit": "x", "args": ["{event.x}"]})",
          R"(/args/0: {event.x} names no argument; arguments are numbered, write {event.0.x} for the first, {event.args} for all)"},
         {R"({"emit": "x", "args": ["{answer.0}"]})",
@@ -224,7 +224,7 @@ Test(routes_load, mistakes_in_an_action) {
          R"(/args: is not known here; write "publish", "value", "key", "timeout", "otherwise", "when", "after" or "about")"},
         {R"({"publish": "t", "key": 7})", R"(/key: is not a key; write a text such as "{user.id}")"},
         {R"({"publish": "t", "value": {"a": ["{evnt.0}"]}})",
-         R"(/value/a/0: {evnt.0} is unknown (did you mean "event"?); templates begin with event, user, socket, answer, handshake, clock or disconnect, and {{ and }} are plain braces)"},
+         R"(/value/a/0: {evnt.0} is unknown (did you mean "event"?); templates begin with event, user, socket, answer, handshake, clock or disconnect, in topics with record, cloudevent or clock, and {{ and }} are plain braces)"},
         {R"({"publish": "t", "timeout": "0s"})", R"(/timeout: leaves no time to answer; write "10s")"},
         {R"({"publish": "t", "otherwise": "retry"})",
          R"(/otherwise: is unknown; write "stop" (the list ends) or "continue" (without an answer))"},
@@ -255,7 +255,7 @@ Test(routes_load, mistakes_in_an_action) {
          R"(/when: states several conditions at once; write a list of them: [{…}, {…}])"},
         {R"({"emit": "x", "about": 1})", R"(/about: is not a string; write a sentence for readers)"},
         {R"({"ack": [1, {"a~b": {"c": "{evnt.0}"}}]})",
-         R"(/ack/1/a~0b/c: {evnt.0} is unknown (did you mean "event"?); templates begin with event, user, socket, answer, handshake, clock or disconnect, and {{ and }} are plain braces)"},
+         R"(/ack/1/a~0b/c: {evnt.0} is unknown (did you mean "event"?); templates begin with event, user, socket, answer, handshake, clock or disconnect, in topics with record, cloudevent or clock, and {{ and }} are plain braces)"},
         {R"({"ack": [{"{user.id}": 1}]})",
          R"(/ack/0/{user.id}: the name "{user.id}" has braces; names of members are fixed, templates go into values)"},
     };
@@ -309,7 +309,7 @@ Test(routes_load, all_problems_are_told_in_the_order_of_their_lines) {
 Test(routes_load, a_message_is_one_line_whatever_the_names_in_the_file) {
     cr_expect(
         problems(R"({"version":1,"a\n\u001b[2Jb\u007f":1})") ==
-        R"(routes.json:1: /a\u000a\u001b[2Jb\u007f: is not known here; write "version", "namespaces", "about" or )"
+        R"(routes.json:1: /a\u000a\u001b[2Jb\u007f: is not known here; write "version", "namespaces", "topics", "about" or )"
         R"("$schema")");
     const Report report =
         check(R"({"version":1,"namespaces":{"/":{"events":{"e\n\n":[{"join":"{event.0}","allow":"user"}]}}}})", "r");

@@ -273,7 +273,7 @@ Test(routes_template, mistakes_are_told_with_a_remedy) {
          "{event.args} for all"},
         {R"("{usr.id}")",
          "config: {usr.id} is unknown (did you mean \"user\"?); templates begin with event, user, socket, answer, "
-         "handshake, clock or disconnect, and {{ and }} are plain braces"},
+         "handshake, clock or disconnect, in topics with record, cloudevent or clock, and {{ and }} are plain braces"},
         {R"("{socket.ids}")",
          "config: {socket.ids} is unknown (did you mean \"id\"?); write {socket.id}, {socket.namespace}, "
          "{socket.transport}, {socket.recovered} or {socket.rooms}"},

@@ -123,6 +123,27 @@ Test(sioctl_parser, words_of_a_claim_pass_through) {
     cr_expect(got->all("--claim") == want && got->one("--expires") == "-1h");
 }
 
+Test(sioctl_parser, the_socket_of_sio_bridge_is_named_before_or_behind_the_command_then_by_variable) {
+    unsetenv("SIO_BRIDGE");
+    cr_expect(parse({"trace", "t/0/1"})->bridge_path().ends_with("/bridge.sock"));
+    setenv("SIO_BRIDGE", "/variable", 1);
+    cr_expect(parse({"dlq", "list"})->bridge_path() == "/variable");
+    cr_expect(parse({"dlq", "list", "--bridge", "/option"})->bridge_path() == "/option");
+    cr_expect(parse({"--bridge", "/option", "produce", "t", "v"})->bridge_path() == "/option");
+    unsetenv("SIO_BRIDGE");
+}
+
+Test(sioctl_parser, a_record_is_given_as_it_is) {
+    const auto got = parse({"produce", "t", "[1,2]", "--header", "a=b=c", "--header", "d=", "--key", "-1"});
+    cr_assert(got.has_value(), "%s", got.error().what.c_str());
+    const std::vector<std::string> headers{"a=b=c", "d="};
+    cr_expect(got->one("VALUE") == "[1,2]" && got->all("--header") == headers && got->one("--key") == "-1");
+    const auto empty = parse({"produce", "t", ""});
+    cr_expect(empty.has_value() && empty->has("VALUE"), "an empty value is one");
+    const auto negative = parse({"produce", "t", "-1"});
+    cr_expect(negative.has_value() && negative->one("VALUE") == "-1");
+}
+
 Test(sioctl_parser, the_socket_of_sio_authd_is_named_by_option_then_variable_then_stands_beside_the_gateways) {
     unsetenv("SIO_AUTHD");
     setenv("SIO_CONTROL", "/elsewhere/gateway.sock", 1);

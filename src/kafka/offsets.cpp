@@ -1,0 +1,87 @@
+#include "kafka/offsets.h"
+
+#include <chrono>
+#include <utility>
+
+namespace sio::kafka {
+
+namespace {
+
+// Times that the protocol gives a meaning to (ListOffsets).
+constexpr std::int64_t time_of_end = -1;
+constexpr std::int64_t time_of_beginning = -2;
+
+}  // namespace
+
+Result<std::vector<Position>> find_bounds(rd_kafka_t* client, std::span<const Partition> partitions, bool end,
+                                          std::int64_t timeout_ms) {
+    // rd_kafka_query_watermark_offsets() does not keep to its timeout in 2.0.2.
+    const List list = new_list(partitions.size());
+    for (const Partition& partition : partitions) {
+        rd_kafka_topic_partition_list_add(list.get(), partition.topic.c_str(), partition.number)->offset =
+            end ? time_of_end : time_of_beginning;
+    }
+    const auto code = rd_kafka_offsets_for_times(client, list.get(), static_cast<int>(timeout_ms));
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return fail(code_of(code), std::string("cannot ask Kafka for offsets: ") + rd_kafka_err2str(code));
+    }
+    std::vector<Position> found;
+    for (const auto& one : std::span(list->elems, static_cast<std::size_t>(list->cnt))) {
+        if (one.err == RD_KAFKA_RESP_ERR_NO_ERROR && one.offset >= 0) {
+            found.push_back({{one.topic, one.partition}, one.offset});
+        }
+    }
+    return found;
+}
+
+Result<std::vector<Position>> find_beginnings(const Settings& settings, const std::string& group,
+                                              const std::vector<Partition>& partitions, bool latest,
+                                              std::int64_t timeout_ms) {
+    using Clock = std::chrono::steady_clock;
+    const auto until = Clock::now() + std::chrono::milliseconds(timeout_ms);
+    auto conf = make_conf(settings, Kind::consumer, {{"group.id", group}, {"enable.auto.commit", "false"}});
+    if (!conf) return tl::unexpected(conf.error());
+    auto client = make_client(std::move(*conf), Kind::consumer);
+    if (!client) return tl::unexpected(client.error());
+
+    std::vector<Position> positions;
+    std::vector<Partition> unknown;
+    const List list = new_list(partitions.size());
+    for (const Partition& partition : partitions) {
+        rd_kafka_topic_partition_list_add(list.get(), partition.topic.c_str(), partition.number);
+    }
+    const auto code = rd_kafka_committed(*client, list.get(), static_cast<int>(timeout_ms / 2));
+    Result<std::vector<Position>> answer = std::vector<Position>{};
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        answer =
+            fail(Errc::unavailable, std::string("cannot ask Kafka for committed offsets: ") + rd_kafka_err2str(code));
+    } else {
+        for (const auto& one : std::span(list->elems, static_cast<std::size_t>(list->cnt))) {
+            if (one.err != RD_KAFKA_RESP_ERR_NO_ERROR) continue;
+            Partition partition{one.topic, one.partition};
+            if (one.offset >= 0) {
+                positions.push_back({std::move(partition), one.offset});
+            } else {
+                unknown.push_back(std::move(partition));
+            }
+        }
+        if (!unknown.empty()) {
+            const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now()).count();
+            answer = find_bounds(*client, unknown, latest, std::max<std::int64_t>(left, 1));
+        }
+        if (answer) {
+            positions.insert(positions.end(), answer->begin(), answer->end());
+            if (positions.empty() && !partitions.empty()) {
+                answer = fail(Errc::unavailable, "cannot ask Kafka for offsets: no partition could be told");
+            } else {
+                answer = std::move(positions);
+            }
+        } else if (!positions.empty()) {
+            answer = std::move(positions);
+        }
+    }
+    Ending::begin(*client, false, nullptr);
+    return answer;
+}
+
+}  // namespace sio::kafka

@@ -1,0 +1,27 @@
+// Questions about offsets that wait for brokers: for threads that may. Included within src/kafka only.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "kafka/client.h"
+#include "kafka/record.h"
+#include "kafka/settings.h"
+
+namespace sio::kafka {
+
+/// The beginning (first offset kept) or the end (next offset to be given) of each partition that could be asked about.
+/// Errors: `not_found`, `unavailable`.
+Result<std::vector<Position>> find_bounds(rd_kafka_t* client, std::span<const Partition> partitions, bool end,
+                                          std::int64_t timeout_ms);
+
+/// For each partition the offset committed for the group, else the end or the beginning of the log; without those that
+/// could not be told. Errors: `unavailable`, when none could.
+Result<std::vector<Position>> find_beginnings(const Settings& settings, const std::string& group,
+                                              const std::vector<Partition>& partitions, bool latest,
+                                              std::int64_t timeout_ms);
+
+}  // namespace sio::kafka

@@ -1,0 +1,246 @@
+// Kafka or Redis away, and what strangers and operators do to a bridge: it stays, says so, and goes on without loss.
+
+import { createConnection } from 'node:net';
+import { Checks, httpGet, same, sleep, truth, until, within } from '../integration/lib/harness.mjs';
+import { RedisServer } from '../cluster/lib/redis.mjs';
+import { Broker } from './broker.mjs';
+import { Bridge, setup, startMember } from './lib/bridge.mjs';
+import { Feed } from './lib/feed.mjs';
+import { readStream, recordsDone, tally } from './lib/stream.mjs';
+
+const checks = new Checks('away');
+const seconds = process.argv.includes('--quick') ? 4 : 10;
+const keys = Array.from({ length: 100 }, (_, i) => `key-${i}`);
+const padding = 'p'.repeat(1000);
+const routes = (topic) => ({ topics: { [topic]: [{ emit: 'n', args: ['{record.value}', padding], to: { room: '{record.value.k}' } }] }, namespaces: { '/': { events: {} } } });
+const megabyte = 1048576;
+
+const broker = await setup(checks, () => Broker.start());
+const redis = await setup(checks, () => RedisServer.start({ keep: true }));
+const store = redis.client();
+await broker.warm();
+await broker.createTopic('numbers', 4);
+const gateway = await setup(checks, () => startMember('gateway', redis, routes('numbers')));
+const bridge = await setup(checks, () => Bridge.start({ brokers: broker, redis, routes: routes('numbers') }));
+await setup(checks, () => bridge.holds(4));
+const feed = new Feed(broker, 'numbers', keys);
+
+const answer = async () => ({ ...await bridge.readiness() });
+async function done(total, ms = 15000) {
+  await until(ms, async () => await recordsDone(store, 'numbers') >= total, `${total} records to be done`);
+}
+
+for (const [how, away, back] of [
+  ['frozen', () => redis.freeze(), () => redis.thaw()],
+  ['stopped', () => redis.stop('SIGKILL'), () => redis.run()],
+]) {
+  await checks.step(`Redis ${how} for ${seconds} s under load: reading stops within a bound, /ready names it, nothing is lost or repeated`, async () => {
+    await feed.burst(2000);
+    await done(feed.sent);
+    const before = bridge.memory().now;
+    await away();
+    // 80,000 records that would be 90 MB as entries.
+    const began = Date.now();
+    await feed.burst(80000);
+    await until(4000, async () => { const { code, checks: list } = await answer(); return code === 503 && list.redis.ok === false; }, '/ready to name redis');
+    const noticed = Date.now() - began;
+    let peak = 0;
+    while (Date.now() - began < seconds * 1000) { peak = Math.max(peak, bridge.memory().now); await sleep(100); }
+    await back();
+    const thawed = Date.now();
+    await until(8000, async () => (await answer()).code === 200, '/ready to be 200 again');
+    console.log(`      away: Redis ${how}: noticed after ${noticed} ms, ready ${Date.now() - thawed} ms after its return, memory ${(before / megabyte).toFixed(0)} to ${(peak / megabyte).toFixed(0)} MB`);
+    truth(peak - before < 60 * megabyte && peak < 120 * megabyte, `memory went from ${before} to ${peak} bytes`);
+    await done(feed.sent, 20000);
+    same(bridge.lives.length, 1, 'processes');
+    truth(bridge.isRunning, 'the bridge left');
+  }, { timeout: 60000 });
+}
+
+await checks.step('the broker killed: /ready of the bridge and kafkaConnected of the gateway say so within 2 s and 5 s, and are back as soon', async () => {
+  const connected = async () => JSON.parse((await httpGet(`${gateway.url}/metrics`)).body).kafkaConnected;
+  await until(5000, async () => await connected() === true, 'kafkaConnected to be true');
+  await feed.burst(1000);
+  await done(feed.sent);
+  await broker.kill();
+  let began = Date.now();
+  await until(5000, async () => { const { code, checks: list } = await answer(); return code === 503 && list.kafka.ok === false && list.redis.ok === true; }, '/ready to name kafka');
+  const noticed = Date.now() - began;
+  await until(5000, async () => await connected() === false, 'kafkaConnected to be false');
+  const told = Date.now() - began;
+  same((await httpGet(`${bridge.url}/live`)).status, 200, '/live');
+  same((await httpGet(`${gateway.url}/ready`)).status, 200, '/ready of the gateway');
+  const health = await bridge.ask('health');
+  same([health.status, health.checks.kafka.ok], ['degraded', false], 'health on the control socket');
+  await broker.run();
+  began = Date.now();
+  await until(5000, async () => (await answer()).code === 200, '/ready to be 200 again');
+  const back = Date.now() - began;
+  await until(5000, async () => await connected() === true, 'kafkaConnected to be true again');
+  await feed.burst(1000);
+  await done(feed.sent);
+  console.log(`      away: Kafka killed: /ready after ${noticed} ms, kafkaConnected after ${told} ms, back after ${back} ms`);
+  truth(noticed <= 2000, `/ready took ${noticed} ms`);
+}, { timeout: 40000 });
+
+await checks.step('the broker frozen: /ready names kafka within 4 s; thawed, all goes on', async () => {
+  broker.freeze();
+  try {
+    await until(4000, async () => (await answer()).checks.kafka.ok === false, '/ready to name kafka');
+  } finally {
+    broker.thaw();
+  }
+  await until(5000, async () => (await answer()).code === 200, '/ready to be 200 again');
+  await feed.burst(1000);
+  await done(feed.sent);
+}, { timeout: 30000 });
+
+await checks.step('after all that each record was once on the stream, in order per key', async () => {
+  await feed.burst(keys.length - (feed.sent % keys.length) || 0);
+  await feed.end();
+  await done(feed.sent);
+  same(tally(await readStream(store), keys, feed.sent / keys.length), { entries: feed.sent, missing: 0, repeated: 0, disordered: 0, foreign: 0, first: null }, 'stream');
+}, { timeout: 30000 });
+
+await checks.step('a bridge that is gone: kafkaConnected is false 3 s later', async () => {
+  const connected = async () => JSON.parse((await httpGet(`${gateway.url}/metrics`)).body).kafkaConnected;
+  await until(5000, async () => await connected() === true, 'kafkaConnected to be true');
+  await bridge.kill();
+  await until(6000, async () => await connected() === false, 'kafkaConnected to be false');
+  bridge.spawn();
+  await bridge.ready();
+  await until(5000, async () => await connected() === true, 'kafkaConnected to be true again');
+}, { timeout: 30000 });
+
+await checks.step('rubbish on its control socket and its HTTP port: refused, and the bridge goes on', async () => {
+  const throwAt = (target, bytes) => new Promise((finished) => {
+    const socket = createConnection(target);
+    const end = () => { socket.destroy(); finished(); };
+    socket.on('error', end);
+    socket.on('close', end);
+    socket.setTimeout(300, end);
+    socket.resume();
+    socket.write(bytes);
+  });
+  const rubbish = [
+    Buffer.alloc(100000, 0), Buffer.from('\n'.repeat(10000)), Buffer.from('{"sio":"admin","major":9,"minor":0}\n'), Buffer.from('['.repeat(100000)),
+    Buffer.from('{"sio":"admin","major":1,"minor":0}\n{"id":1,"cmd":"nonsense"}\n{"id":2}\n{"id":3,"cmd":"produce"}\n{"id":4,"cmd":"produce","topic":"a/b","value":1}\n'
+      + '{"id":5,"cmd":"trace","topic":"x","partition":-1,"offset":"y"}\n{"id":6,"cmd":"dlq_list","limit":-1}\n{"id":7,"cmd":"dlq_replay","records":["x",1]}\n[]\n{"id":8,"cmd":"produce","topic":"t","value_base64":"*"}\n'),
+    Buffer.from(`{"sio":"admin","major":1,"minor":0}\n{"id":1,"cmd":"produce","topic":"${'x'.repeat(5000000)}`),
+    Buffer.from('GET / HTTP/1.1\r\n\r\n'), Buffer.from('POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello'), Buffer.from(`GET /${'a'.repeat(20000)} HTTP/1.1\r\nHost: x\r\n\r\n`),
+    Buffer.from(`GET /metrics HTTP/1.1\r\n${'A: b\r\n'.repeat(5000)}\r\n`), Buffer.from('\x16\x03\x01\x02\x00\x01\x00'),
+  ];
+  for (const bytes of rubbish) for (const target of [{ path: bridge.control }, { port: bridge.port, host: '127.0.0.1' }]) await throwAt(target, bytes);
+  // Connections that say nothing, more than there may be, and one that asks among them once some have gone.
+  const idle = Array.from({ length: 100 }, () => createConnection(bridge.port, '127.0.0.1').on('error', () => {}));
+  await sleep(100);
+  for (const socket of idle) socket.destroy();
+  await until(3000, async () => (await httpGet(`${bridge.url}/ready`).catch(() => null))?.status === 200, 'GET /ready');
+  same([(await httpGet(`${bridge.url}/nothing`)).status, (await httpGet(`${bridge.url}/metrics`, { method: 'POST' })).status], [404, 405], 'statuses');
+  truth((await httpGet(`${bridge.url}/metrics`)).body.includes('sio_bridge_consumed_total'), 'there are no metrics');
+  const errors = [];
+  for (const [cmd, members] of [['nonsense', {}], ['produce', {}], ['produce', { topic: 'a/b', value: 'x' }], ['trace', { topic: 'x', partition: -1, offset: 0 }],
+    ['dlq_list', { limit: -1 }], ['dlq_replay', { records: ['x'] }], ['produce', { topic: 't', value_base64: '*' }], ['produce', { topic: 't', value: 'x', partition: 99 }]]) {
+    errors.push(await bridge.ask(cmd, members).then(() => `${cmd} ${JSON.stringify(members)} was done`, ({ code }) => (code ? null : `${cmd}: no code`)));
+  }
+  same(errors.filter((error) => error !== null), [], 'commands that should be refused');
+  same(bridge.lives.length, 2, 'processes');
+  truth(bridge.isRunning, 'the bridge left');
+}, { timeout: 30000 });
+
+await checks.step('bad routes on reload, by SIGHUP and by command: the old ones stay, and the error names the place', async () => {
+  bridge.writeRoutes('{"version":1,"topics":{"numbers":[{"emit":"n"}]}}');
+  const error = await bridge.ask('reload').then(() => null, (one) => one);
+  truth(error?.code === 'config' && /numbers/.test(error.message), `reload: ${error?.message ?? 'it was taken'}`);
+  bridge.writeRoutes('{"version":1,');
+  bridge.hangUp();
+  await until(3000, () => /reload_refused/.test(bridge.log()), 'the log to say so');
+  await broker.produce('numbers', [{ key: 'key-0', value: '{"k":"key-0","n":-1}' }]);
+  const total = feed.sent + 1;
+  await done(total);
+  const last = (await readStream(store)).filter(({ uid }) => uid === 'emitter').at(-1);
+  same(last.data.packet.data[1], { k: 'key-0', n: -1 }, 'the last entry');
+  bridge.writeRoutes({ topics: { numbers: [{ emit: 'renamed', args: ['{record.value}'], to: 'all' }] } });
+  await bridge.ask('reload');
+  await broker.produce('numbers', [{ key: 'key-0', value: '{"k":"key-0","n":-2}' }]);
+  await done(total + 1);
+  same((await readStream(store)).filter(({ uid }) => uid === 'emitter').at(-1).data.packet.data, ['renamed', { k: 'key-0', n: -2 }], 'the entry by the new routes');
+}, { timeout: 30000 });
+
+await checks.step('a third bridge that gets no partition is ready all the same, and takes over when the others are gone', async () => {
+  await broker.createTopic('narrow', 1);
+  const both = [];
+  try {
+    for (const name of ['narrow-1', 'narrow-2']) both.push(await Bridge.start({ name, brokers: broker, redis, routes: routes('narrow'), options: { '--group': 'narrow' } }));
+    await until(5000, async () => (await Promise.all(both.map((one) => one.partitions()))).flat().length === 1, 'one of them to have the partition');
+    for (const one of both) same((await one.readiness()).code, 200, `/ready of ${one.name}`);
+    const holder = (await both[0].partitions()).length ? both[0] : both[1];
+    await holder.kill();
+    await both.find((one) => one !== holder).holds(1);
+  } finally {
+    for (const one of both) { await one.leave(); await one.stop(); }
+  }
+}, { timeout: 40000 });
+
+await checks.step('a second process with the name of a running one: one of them ends with a clear line and exit code 78, the other carries on', async () => {
+  const first = await Bridge.start({ name: 'twin', brokers: broker, redis, routes: routes('narrow'), options: { '--group': 'twins' } });
+  const second = await Bridge.start({ name: 'twin', brokers: broker, redis, routes: routes('narrow'), options: { '--group': 'twins' }, ready: false });
+  try {
+    await within(15000, Promise.race([first.server.exited, second.server.exited]), 'one of them to leave');
+    const [gone, left] = first.isRunning ? [second, first] : [first, second];
+    same(gone.server.exitCode, 78, 'exit code');
+    truth(/twin|instance|node|name/i.test(gone.log().trim().split('\n').slice(-6).join('\n')), `its log ends with ${gone.log().slice(-600)}`);
+    await left.holds(1);
+  } finally {
+    for (const one of [first, second]) { await one.leave(); await one.stop(); }
+  }
+}, { timeout: 40000 });
+
+await checks.step('started before Kafka and Redis are there: it waits, says what is missing, and begins when they are', async () => {
+  const late = await Broker.create();
+  const own = await RedisServer.start({});
+  await own.stop();
+  const early = await Bridge.start({ name: 'early', brokers: late, redis: own, routes: routes('early'), ready: false });
+  try {
+    await until(5000, async () => (await httpGet(`${early.url}/ready`).catch(() => null))?.status === 503, '/ready to be 503');
+    const { checks: list } = await early.readiness();
+    same([list.kafka.ok, list.redis.ok], [false, false], 'checks');
+    await late.run();
+    await late.createTopic('early', 2);
+    await until(6000, async () => (await early.readiness()).checks.kafka.ok, 'Kafka to be reached');
+    await own.run();
+    await early.ready(12000);
+    await late.produce('early', [{ key: 'key-0', value: '{"k":"key-0","n":0}' }]);
+    await until(8000, async () => (await readStream(own.client())).length === 1, 'the record on the stream');
+    same(await early.terminate(), 0, 'exit code');
+  } finally {
+    await early.leave();
+    const wrong = early.complaint();
+    await early.stop();
+    await own.end();
+    await late.end();
+    truth(!wrong, wrong);
+  }
+}, { timeout: 60000 });
+
+await checks.step('asked to leave while Redis and Kafka are away: it is gone within its drain time, exit code 0', async () => {
+  const leaving = await Bridge.start({ name: 'leaving', brokers: broker, redis, routes: routes('narrow'), options: { '--group': 'leaving', '--drain': '2s' } });
+  try {
+    redis.freeze();
+    broker.freeze();
+    await sleep(300);
+    const began = Date.now();
+    same(await leaving.terminate(10000), 0, 'exit code');
+    truth(Date.now() - began < 6000, `it took ${Date.now() - began} ms`);
+  } finally {
+    redis.thaw();
+    broker.thaw();
+    await leaving.leave();
+    await leaving.stop();
+  }
+}, { timeout: 30000 });
+
+for (const server of [bridge, gateway]) await server.leave();
+await broker.end();
+await redis.end();
+await checks.end([bridge, gateway]);
