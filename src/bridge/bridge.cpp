@@ -155,7 +155,8 @@ Result<std::unique_ptr<Bridge>> Bridge::create(net::Loop& loop, const Config& co
         if (!broker) return tl::unexpected(broker.error());
         bridge->dev_broker_ = std::move(*broker);
         own.kafka.brokers = bridge->dev_broker_->brokers();
-        own.kafka.consumer_properties.emplace_back("fetch.wait.max.ms", "10");
+        own.kafka.consumer_properties.emplace_back("fetch.wait.max.ms", "10");  // its fetches are not woken
+        own.from_beginning = true;                                              // all it has came after us
     }
     kafka::ProducerOptions producing;
     producing.queue_bytes = own.out_bytes;
@@ -252,8 +253,8 @@ void Bridge::drain() {
     is_draining_ = true;
     drain_until_ = loop_.now() + config_.drain.count();
     daemon::notify_stopping();
-    log::info("bridge", "stopping", {{"in_flight_bytes", inlet_ != nullptr ? inlet_->bytes_in_flight() : 0},
-                                     {"open", producer_->open()}});
+    log::info("bridge", "stopping",
+              {{"in_flight_bytes", inlet_ != nullptr ? inlet_->bytes_in_flight() : 0}, {"open", producer_->open()}});
     control_.stop_listening();
     if (inlet_ != nullptr) inlet_->drain();
     if (outlet_ != nullptr) outlet_->drain();
@@ -267,8 +268,9 @@ void Bridge::end_if_drained() {
     if (!is_done && !is_late) return;
     if (!is_done) {
         // Nothing is lost by it: offsets and acknowledgements say how far we are.
-        log::warn("bridge", "drain_too_slow",
-                  {{"in_flight_bytes", inlet_ != nullptr ? inlet_->bytes_in_flight() : 0}, {"open", producer_->open()}});
+        log::warn(
+            "bridge", "drain_too_slow",
+            {{"in_flight_bytes", inlet_ != nullptr ? inlet_->bytes_in_flight() : 0}, {"open", producer_->open()}});
     }
     if (inlet_ != nullptr) inlet_->close();
     if (commands_.is_up()) commands_.send({"HDEL", bridges_key, config_.node});
@@ -294,7 +296,8 @@ void Bridge::on_tick() {
 
 void Bridge::say_alive() {
     if (!commands_.is_up() || is_draining_) return;
-    commands_.send({"EVAL", heartbeat_script, "1", bridges_key, config_.node, probe_->is_reachable() ? "true" : "false", ""});
+    commands_.send(
+        {"EVAL", heartbeat_script, "1", bridges_key, config_.node, probe_->is_reachable() ? "true" : "false", ""});
 }
 
 void Bridge::on_probe(bool reachable, const std::string& reason) {
@@ -309,8 +312,8 @@ void Bridge::on_probe(bool reachable, const std::string& reason) {
 
 void Bridge::on_up(redis::Connection&) {
     log::info("bridge", "redis_up", {{"redis", commands_.endpoint().to_string()}});
-    commands_.send({"EVAL", heartbeat_script, "1", bridges_key, config_.node,
-                    probe_->is_reachable() ? "true" : "false", "first"});
+    commands_.send(
+        {"EVAL", heartbeat_script, "1", bridges_key, config_.node, probe_->is_reachable() ? "true" : "false", "first"});
     if (inlet_ != nullptr) inlet_->redis_up();
     if (outlet_ != nullptr) outlet_->redis_up();
 }
@@ -321,8 +324,9 @@ void Bridge::on_down(redis::Connection&, std::string_view) {
 }
 
 void Bridge::on_inlet_lost(const Error& error) {
-    // Only a change of the configuration helps when another process has our name; a supervisor should not go on trying.
-    exit_code_ = error.code == Errc::denied ? daemon::exit_config : daemon::exit_unavailable;
+    // Only a change of the configuration helps; a supervisor should not go on trying.
+    log::fatal("bridge", "name_in_use", {{"node", config_.node}, {"reason", error.what}});
+    exit_code_ = daemon::exit_config;
     drain();
 }
 
@@ -346,19 +350,21 @@ std::string Bridge::checks() const {
           : kafka_known_         ? probe_->reason()
                                  : "not reached yet");
     check("redis", commands_.is_up(),
-          commands_.is_up() ? commands_.endpoint().to_string()
-          : commands_.down_reason().empty() ? "not reached yet" : commands_.down_reason());
+          commands_.is_up()                 ? commands_.endpoint().to_string()
+          : commands_.down_reason().empty() ? "not reached yet"
+                                            : commands_.down_reason());
     if (inlet_ == nullptr || !inlet_->is_wanted()) {
         check("group", true, "nothing to consume");
     } else {
         check("group", inlet_->is_reading(),
-              inlet_->is_reading() ? std::to_string(inlet_->partitions().size()) + " partitions" : "no partitions are assigned yet");
+              inlet_->is_reading() ? std::to_string(inlet_->partitions().size()) + " partitions"
+                                   : "no partitions are assigned yet");
     }
     if (outlet_ == nullptr) {
         check("out", true, "off");
     } else {
         check("out", outlet_->is_leader() || !outlet_->leader().empty(),
-              outlet_->is_leader()         ? "this bridge"
+              outlet_->is_leader()        ? "this bridge"
               : outlet_->leader().empty() ? "nobody carries events to Kafka"
                                           : outlet_->leader());
     }
@@ -367,7 +373,9 @@ std::string Bridge::checks() const {
 
 std::string Bridge::health_members() const {
     return wire::ObjectWriter()
-        .text("status", is_draining_ ? "draining" : is_well() ? "ok" : "degraded")
+        .text("status", is_draining_ ? "draining"
+                        : is_well()  ? "ok"
+                                     : "degraded")
         .text("version", SIO_VERSION)
         .raw("uptime_s", std::to_string((loop_.now() - started_) / 1000))
         .text("node", config_.node)
@@ -392,7 +400,8 @@ void Bridge::on_partitions(Answer answer) {
     if (inlet_ != nullptr) {
         for (const PartitionView& view : inlet_->partitions()) {
             if (!list.empty()) list += ',';
-            const std::int64_t lag = view.end < 0 || view.next < 0 ? -1 : std::max<std::int64_t>(view.end - view.next, 0);
+            const std::int64_t lag =
+                view.end < 0 || view.next < 0 ? -1 : std::max<std::int64_t>(view.end - view.next, 0);
             list += wire::ObjectWriter()
                         .text("topic", view.topic)
                         .number("partition", view.number)
@@ -455,7 +464,10 @@ void Bridge::on_trace(RecordName record, Answer answer) {
         cluster::StreamId id = *found->first;
         for (std::uint32_t i = 0; i < found->note.entries; ++i, ++id.seq) {
             if (!entries.empty()) entries += ',';
-            entries += wire::ObjectWriter().text("stream", inlet_->stream_key(found->note.stream)).text("id", id.text()).object();
+            entries += wire::ObjectWriter()
+                           .text("stream", inlet_->stream_key(found->note.stream))
+                           .text("id", id.text())
+                           .object();
         }
     }
     out.raw("entries", "[" + entries + "]");
@@ -501,7 +513,10 @@ void Bridge::on_dlq_list(std::size_t limit, Answer answer) {
                     if (!list.empty()) list += ',';
                     list += one.object();
                 }
-                answer(wire::ObjectWriter().text("topic", config_.dead_letter_topic).raw("records", "[" + list + "]").members());
+                answer(wire::ObjectWriter()
+                           .text("topic", config_.dead_letter_topic)
+                           .raw("records", "[" + list + "]")
+                           .members());
             };
             if (records->empty() || inlet_ == nullptr) return finish(nullptr);
             std::vector<std::string> names;
@@ -542,7 +557,8 @@ void Bridge::on_dlq_replay(std::vector<std::pair<std::int32_t, std::int64_t>> re
         if (!is_all || replay->letters.empty()) return go_on_replaying(replay);
         // Of all, those that have not been replayed.
         std::vector<std::string> names;
-        for (const kafka::OwnedRecord& letter : replay->letters) names.push_back(id_of(letter.partition, letter.offset));
+        for (const kafka::OwnedRecord& letter : replay->letters)
+            names.push_back(id_of(letter.partition, letter.offset));
         const std::string key = inlet_->replayed_key();
         std::vector<std::string_view> words = {"SMISMEMBER", key};
         words.insert(words.end(), names.begin(), names.end());
@@ -589,7 +605,8 @@ void Bridge::replay_next(const std::shared_ptr<Replay>& replay) {
         go_on_replaying(replay);
     };
     if (!header_of(letter, "sio-bytes").empty() || !header_of(letter, "sio-id").empty()) {
-        return next(fail(Errc::not_found, "its value was too large to be kept; it is still where it came from, perhaps"));
+        return next(
+            fail(Errc::not_found, "its value was too large to be kept; it is still where it came from, perhaps"));
     }
     std::vector<kafka::Header> headers;
     for (const auto& [name, value] : letter.headers) {

@@ -392,8 +392,8 @@ std::vector<Option> options_of(Config& c) {
                   .cost = "A larger value lets a dead bridge's records wait longer."},
                  c.session_timeout, 1s, 30min));
     add(daemon::on_off({.name = "from-beginning",
-                        .help = "Begin partitions that the group has never read at their first record instead of at "
-                                "their end."},
+                        .help = "Begin partitions that the group has never read at their first record instead of "
+                                "with what is newer than this start."},
                        c.from_beginning));
     add(topic({.name = "dead-letter-topic",
                .help = "Where records go that routes can do nothing with; empty: they are only counted and logged."},
@@ -406,11 +406,12 @@ std::vector<Option> options_of(Config& c) {
                .help = "Most bytes that are read from Kafka and not in Redis yet; then reading stops.",
                .cost = "A larger value costs that memory."},
               c.in_flight_bytes, 64U << 10U, std::size_t{1} << 30U));
-    add(bytes({.name = "read-ahead-bytes",
-               .help = "Most bytes that are fetched from Kafka before they are read.",
-               .cost = "A larger value costs that memory while records come faster than Redis takes them; a full one is "
-                       "filled again only a second later, so a small one bounds the rate."},
-              c.read_ahead_bytes, 1U << 20U, std::size_t{1} << 30U));
+    add(bytes(
+        {.name = "read-ahead-bytes",
+         .help = "Most bytes that are fetched from Kafka before they are read.",
+         .cost = "A larger value costs that memory while records come faster than Redis takes them; a full one is "
+                 "filled again only a second later, so a small one bounds the rate."},
+        c.read_ahead_bytes, 1U << 20U, std::size_t{1} << 30U));
 
     group = "Events of clients to topics";
     add(daemon::text({.name = "events-stream",

@@ -45,12 +45,12 @@ struct Config {
     std::string group = "sio";
     std::string assignor = "range";
     std::chrono::milliseconds session_timeout{6'000};
-    bool from_beginning = false;  ///< where a group that is new begins
+    bool from_beginning = false;                         ///< where a group that is new begins
     std::string dead_letter_topic = "sio.dead-letters";  ///< empty: such records are only counted and logged
     std::size_t max_record_bytes = 1U << 20U;            ///< of a record's value; larger ones are dead letters
     std::size_t in_flight_bytes = 8U << 20U;             ///< read from Kafka and not in Redis yet; reading stops there
 
-    std::size_t read_ahead_bytes = 64U << 20U;           ///< fetched before we read it
+    std::size_t read_ahead_bytes = 64U << 20U;  ///< fetched before we read it
 
     // Out: events of clients to topics
     std::string events_stream = "sio:events";  ///< empty: nothing goes out

@@ -62,7 +62,8 @@ std::uint64_t DeadLetters::bury(const kafka::Record& record, Poison kind, std::s
     if (record.key) letter.key.emplace(*record.key);
     if (record.value) letter.value.emplace(*record.value);
     for (const kafka::Header& header : record.headers) {
-        letter.headers.emplace_back(header.name, header.value ? std::optional<std::string>(*header.value) : std::nullopt);
+        letter.headers.emplace_back(header.name,
+                                    header.value ? std::optional<std::string>(*header.value) : std::nullopt);
     }
     const auto add_header = [&letter](std::string_view name, std::string value) {
         letter.headers.emplace_back(name, std::move(value));

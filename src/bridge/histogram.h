@@ -12,7 +12,7 @@ namespace sio::bridge {
 class Histogram {
 public:
     /// Upper bounds, inclusive, milliseconds.
-    static constexpr std::array<std::int64_t, 14> bounds = {1,   2,   3,   5,    10,   20,   50,
+    static constexpr std::array<std::int64_t, 14> bounds = {1,   2,   3,   5,    10,   20,     50,
                                                             100, 200, 500, 1000, 5000, 30'000, 300'000};
 
     void add(std::int64_t ms) noexcept {

@@ -18,6 +18,8 @@ constexpr std::size_t max_batch_bytes = 256U << 10U;
 constexpr std::size_t record_overhead = sizeof(Note) + 24;  // what a record costs beside its text
 constexpr base::Millis retry_pause = 500;
 constexpr base::Millis retake_pause = 1'000;
+constexpr base::Millis resolve_pause = 200;
+constexpr base::Millis refusal_memory = 5'000;
 constexpr base::Millis complaint_pause = 10'000;
 constexpr std::uint64_t commit_ticks = 5;
 
@@ -134,6 +136,7 @@ Inlet::Inlet(net::Loop& loop, kafka::Settings settings, InletOptions options, re
       anew_(anew_script),
       replay_(replay_script),
       retention_(std::to_string(options_.retention_ms)),
+      started_(loop.wall_clock()),
       complained_at_(loop.now() - complaint_pause),
       retry_(std::make_unique<Retry>(*this)) {
     for (const std::string& key : cluster::streams_to_read(options_.stream, options_.stream_count)) {
@@ -232,6 +235,12 @@ void Inlet::on_error(const Error& error, bool fatal) {
         return;
     }
     log::error("inlet", "consumer_lost", {{"reason", error.what}});
+    // Kafka also says so when a commit of ours overtakes our own coming back; then a new consumer is let in. Two
+    // processes of one name push each other out by turns.
+    const bool is_named_twice = error.code == Errc::denied && refused_at_ &&
+                                loop_.now() - *refused_at_ < options_.session_timeout_ms + refusal_memory;
+    if (error.code == Errc::denied) refused_at_ = loop_.now();
+    if (!is_named_twice) return restart("Kafka will not have it any more");
     is_lost_ = true;
     drop_lanes();
     owner_.on_inlet_lost(error);
@@ -324,12 +333,11 @@ void Inlet::take(Lane& lane, std::string_view hint) {
 void Inlet::take_stream(Lane& lane, std::size_t stream, std::string_view hint) {
     const auto index = static_cast<std::size_t>(
         std::ranges::find_if(lanes_, [&](const auto& one) { return one.get() == &lane; }) - lanes_.begin());
-    const bool is_sent = commands_.send(
-        {"EVALSHA", take_.sha(), "1", streams_[stream].offsets, lane.field, hint},
-        [this, alive = std::weak_ptr<char>(alive_), generation = generation_, index, attempt = lane.attempt,
-         stream](const redis::Reply* reply) {
-            if (!alive.expired()) on_taken(generation, index, attempt, stream, reply);
-        });
+    const bool is_sent = commands_.send({"EVALSHA", take_.sha(), "1", streams_[stream].offsets, lane.field, hint},
+                                        [this, alive = std::weak_ptr<char>(alive_), generation = generation_, index,
+                                         attempt = lane.attempt, stream](const redis::Reply* reply) {
+                                            if (!alive.expired()) on_taken(generation, index, attempt, stream, reply);
+                                        });
     if (is_sent) ++lane.answers_due;
 }
 
@@ -399,22 +407,21 @@ void Inlet::resolve_unknown() {
     }
     if (unknown.empty() || !commands_.is_up()) return;
     is_resolving_ = true;
-    consumer_->resolve(
-        std::move(unknown), !options_.from_beginning,
-        [this, alive = std::weak_ptr<char>(alive_),
-         generation = generation_](const Result<std::vector<kafka::Position>>& positions) {
-            if (alive.expired() || generation != generation_) return;
-            is_resolving_ = false;
-            if (!positions) {
-                on_error(positions.error(), false);
-                return retry_soon(retake_pause);
-            }
-            for (const kafka::Position& position : *positions) {
-                Lane* const lane = find_lane(position.partition.topic, position.partition.number);
-                if (lane != nullptr) take(*lane, std::to_string(position.next));
-            }
-            retry_soon(retake_pause);  // those that could not be told
-        });
+    consumer_->resolve(std::move(unknown), options_.from_beginning ? std::nullopt : std::optional(started_),
+                       [this, alive = std::weak_ptr<char>(alive_),
+                        generation = generation_](const Result<std::vector<kafka::Position>>& positions) {
+                           if (alive.expired() || generation != generation_) return;
+                           is_resolving_ = false;
+                           if (!positions) {
+                               log::debug("inlet", "begin_unknown", {{"reason", positions.error().what}});
+                               return retry_soon(resolve_pause);
+                           }
+                           for (const kafka::Position& position : *positions) {
+                               Lane* const lane = find_lane(position.partition.topic, position.partition.number);
+                               if (lane != nullptr) take(*lane, std::to_string(position.next));
+                           }
+                           retry_soon(resolve_pause);  // those that could not be told
+                       });
 }
 
 void Inlet::start_if_taken() {
@@ -540,8 +547,8 @@ void Inlet::on_record(const kafka::Record& record) {
 Result<void> Inlet::become_entries(const routes::TopicRoute& route, const kafka::Record& record, Poison& kind) {
     if (record.value && record.value->size() > options_.max_record_bytes) {
         kind = Poison::too_large;
-        return fail(Errc::too_large, "the value has " + std::to_string(record.value->size()) + " bytes; --max-record-bytes is " +
-                                         std::to_string(options_.max_record_bytes));
+        return fail(Errc::too_large, "the value has " + std::to_string(record.value->size()) +
+                                         " bytes; --max-record-bytes is " + std::to_string(options_.max_record_bytes));
     }
     facts_.topic = record.topic;
     facts_.partition = record.partition;
@@ -673,9 +680,16 @@ bool Inlet::send_batch(Lane& lane, Batch& batch) {
     std::vector<std::string_view> words;
     words.reserve(10 + batch.entries.size() * 4);
     for (std::size_t stream = 0; stream < streams_.size(); ++stream) {
-        words = {"EVALSHA",   write_.sha(), "2",
-                 streams_[stream].key,      streams_[stream].offsets, lane.field, lane.epochs[stream],
-                 batch.from_text,           batch.to_text,            retention_};
+        words = {"EVALSHA",
+                 write_.sha(),
+                 "2",
+                 streams_[stream].key,
+                 streams_[stream].offsets,
+                 lane.field,
+                 lane.epochs[stream],
+                 batch.from_text,
+                 batch.to_text,
+                 retention_};
         for (const Entry& entry : batch.entries) {
             if (entry.stream != stream) continue;
             words.push_back(text.substr(entry.offset_at, entry.nsp_at - entry.offset_at));
@@ -683,9 +697,9 @@ bool Inlet::send_batch(Lane& lane, Batch& batch) {
             words.emplace_back(&entry.type, 1);
             words.push_back(text.substr(entry.data_at, entry.end - entry.data_at));
         }
-        const bool is_sent = commands_.send(
-            words, [this, alive = std::weak_ptr<char>(alive_), generation = generation_, index, attempt = lane.attempt,
-                    number = batch.number, stream](const redis::Reply* reply) {
+        const bool is_sent =
+            commands_.send(words, [this, alive = std::weak_ptr<char>(alive_), generation = generation_, index,
+                                   attempt = lane.attempt, number = batch.number, stream](const redis::Reply* reply) {
                 if (!alive.expired()) on_answer(generation, index, attempt, number, stream, reply);
             });
         if (!is_sent) {
@@ -708,7 +722,8 @@ void Inlet::on_answer(std::uint64_t generation, std::size_t index, std::uint64_t
     stats_.emitted += written;
     const auto first = cluster::StreamId::parse(reply->items[1].text);
     const auto last = cluster::StreamId::parse(reply->items[2].text);
-    if (first && last && first->ms == last->ms && last->seq - first->seq == written - 1) batch.ids[stream].first = first;
+    if (first && last && first->ms == last->ms && last->seq - first->seq == written - 1)
+        batch.ids[stream].first = first;
     const std::int64_t passed = reply->items[3].to_integer();
     if (stream == 0 || passed < batch.passed) batch.passed = passed;
     if (--batch.due == 0) finish_front(lane);
@@ -787,8 +802,7 @@ std::vector<PartitionView> Inlet::partitions() const {
 
 std::optional<std::int64_t> Inlet::next_of(std::string_view topic, std::int32_t partition) const {
     for (const auto& lane : lanes_) {
-        if (lane->partition.topic == topic && lane->partition.number == partition &&
-            lane->has_begun) {
+        if (lane->partition.topic == topic && lane->partition.number == partition && lane->has_begun) {
             return lane->done;
         }
     }
@@ -823,8 +837,8 @@ void Inlet::replay(const kafka::Record& record, const std::string& name, bool ag
             std::ranges::any_of(batch.entries, [&](const Entry& entry) { return entry.stream == stream; });
         if (!has_some && stream != 0) continue;  // the first one's set has all names
         const std::string set = "sio:replayed:{" + streams_[stream].key + "}";
-        std::vector<std::string_view> words = {"EVALSHA", replay_.sha(), "2", set, streams_[stream].key, name,
-                                               again ? "again" : ""};
+        std::vector<std::string_view> words = {"EVALSHA", replay_.sha(),       "2", set, streams_[stream].key,
+                                               name,      again ? "again" : ""};
         for (const Entry& entry : batch.entries) {
             if (entry.stream != stream) continue;
             words.push_back(text.substr(entry.nsp_at, entry.data_at - entry.nsp_at));

@@ -3,8 +3,8 @@
 // The offset that is to be read next lives in Redis, beside the stream, and is moved by the script that appends the
 // entries; so a bridge may be killed anywhere. A batch says at which offset it begins. The script refuses it when it
 // comes from a bridge that another has followed (the partition's epoch is no longer its own) or when the one before it
-// is not there; what is there already is passed over. So batches are sent one behind the other without waiting, and sent
-// again after any doubt.
+// is not there; what is there already is passed over. So batches are sent one behind the other without waiting, and
+// sent again after any doubt.
 //
 //     hash  sio:offsets:{STREAM}     (in the slot of the stream)
 //     field GROUP/TOPIC/PARTITION    value "EPOCH NEXT"
@@ -78,7 +78,7 @@ public:
     class Owner {
     public:
         virtual ~Owner() = default;
-        /// Kafka will not have this consumer: another process has our name, for one. Nothing is read any more.
+        /// Kafka lets another process in by our name, again and again. Nothing is read any more.
         virtual void on_inlet_lost(const Error& error) = 0;
     };
 
@@ -136,11 +136,11 @@ private:
         std::string text;
         std::vector<Entry> entries;
         std::vector<Note> notes;
-        std::size_t waits = 0;     // dead letters without a report
-        std::size_t due = 0;       // streams without an answer
-        std::size_t extra = 0;     // bytes of the dead letters
-        std::size_t held = 0;      // bytes accounted
-        std::int64_t passed = 0;   // records before this offset were there already
+        std::size_t waits = 0;    // dead letters without a report
+        std::size_t due = 0;      // streams without an answer
+        std::size_t extra = 0;    // bytes of the dead letters
+        std::size_t held = 0;     // bytes accounted
+        std::int64_t passed = 0;  // records before this offset were there already
         bool is_closed = false;
         struct Ids {
             std::optional<cluster::StreamId> first;
@@ -154,10 +154,10 @@ private:
         std::uint32_t trace = 0;
         const routes::TopicRoute* route = nullptr;
         State state = State::taking;
-        std::vector<std::string> epochs;               // by stream
+        std::vector<std::string> epochs;                // by stream
         std::vector<std::optional<std::int64_t>> next;  // by stream, while it is taken
         std::size_t answers_due = 0;
-        bool has_begun = false;  // the consumer reads it; taken again it goes on where it is
+        bool has_begun = false;     // the consumer reads it; taken again it goes on where it is
         bool is_unknown = false;    // to Redis: Kafka is asked where to begin
         std::uint64_t attempt = 0;  // answers to older ones do not count
         std::int64_t chain = 0;     // where the next batch begins
@@ -226,6 +226,7 @@ private:
     redis::Script replay_;
     std::vector<Stream> streams_;
     std::string retention_;
+    std::int64_t started_;  // Unix time, ms: a new group begins with what is not older
 
     std::shared_ptr<const routes::Routes> routes_;
     std::vector<std::string> subscription_;
@@ -244,6 +245,7 @@ private:
     bool is_lost_ = false;
     std::uint64_t ticks_ = 0;
     base::Millis complained_at_;
+    std::optional<base::Millis> refused_at_;  // Kafka let another of our name in
 
     // Scratch of the record in hand
     Batch* batch_ = nullptr;

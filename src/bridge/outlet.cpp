@@ -14,7 +14,7 @@ namespace sio::bridge {
 
 namespace {
 
-constexpr std::size_t max_page = 500;                        // entries asked for at a time
+constexpr std::size_t max_page = 500;                            // entries asked for at a time
 constexpr std::size_t max_reply_bytes = std::size_t{16} << 20U;  // of such a page; fewer are asked for when it is more
 constexpr base::Millis block = 1'000;
 constexpr std::string_view block_text = "1000";
@@ -257,17 +257,17 @@ void Outlet::go_on() {
 
 void Outlet::make_group() {
     is_reading_ = reader_.send({"XGROUP", "CREATE", options_.stream, options_.group, "0", "MKSTREAM"},
-                                 [this, alive = std::weak_ptr<char>(alive_), term = term_](const redis::Reply* reply) {
-                                     if (alive.expired() || term != term_) return;
-                                     is_reading_ = false;
-                                     if (reply == nullptr) return;
-                                     if (reply->is_error() && !reply->is_error("BUSYGROUP")) {
-                                         return complain("group_refused", reply->text);
-                                     }
-                                     stage_ = Stage::old;
-                                     cursor_ = "0-0";
-                                     go_on_soon();
-                                 });
+                               [this, alive = std::weak_ptr<char>(alive_), term = term_](const redis::Reply* reply) {
+                                   if (alive.expired() || term != term_) return;
+                                   is_reading_ = false;
+                                   if (reply == nullptr) return;
+                                   if (reply->is_error() && !reply->is_error("BUSYGROUP")) {
+                                       return complain("group_refused", reply->text);
+                                   }
+                                   stage_ = Stage::old;
+                                   cursor_ = "0-0";
+                                   go_on_soon();
+                               });
 }
 
 void Outlet::read_old() {
@@ -301,13 +301,12 @@ void Outlet::on_old(std::uint64_t term, const redis::Reply* reply) {
 
 void Outlet::read_fresh() {
     const std::string count = std::to_string(page_);
-    is_reading_ = reader_.send_blocking({"XREADGROUP", "GROUP", options_.group, options_.node, "COUNT", count,
-                                         "BLOCK", block_text, "STREAMS", options_.stream, ">"},
-                                        block,
-                                        [this, alive = std::weak_ptr<char>(alive_), term = term_](
-                                            const redis::Reply* reply) {
-                                            if (!alive.expired()) on_fresh(term, reply);
-                                        });
+    is_reading_ = reader_.send_blocking(
+        {"XREADGROUP", "GROUP", options_.group, options_.node, "COUNT", count, "BLOCK", block_text, "STREAMS",
+         options_.stream, ">"},
+        block, [this, alive = std::weak_ptr<char>(alive_), term = term_](const redis::Reply* reply) {
+            if (!alive.expired()) on_fresh(term, reply);
+        });
 }
 
 void Outlet::on_fresh(std::uint64_t term, const redis::Reply* reply) {
@@ -342,7 +341,8 @@ void Outlet::take_entries(std::span<const redis::Reply> entries) {
             if (carry(id, fields)) continue;
         }
         Waiting waiting{std::string(id), {}};
-        for (std::size_t i = 0; i + 1 < words.size(); i += 2) waiting.fields.emplace_back(words[i].text, words[i + 1].text);
+        for (std::size_t i = 0; i + 1 < words.size(); i += 2)
+            waiting.fields.emplace_back(words[i].text, words[i + 1].text);
         waiting_.push_back(std::move(waiting));
     }
     flush_acks();
@@ -391,9 +391,9 @@ bool Outlet::carry(std::string_view id, const Fields& fields) {
         record.key = fields.user;
     }
     std::vector<kafka::Header> headers = {
-        {"sio-id", id},          {"sio-kind", fields.kind}, {"sio-user", fields.user}, {"sio-seq", fields.seq},
-        {"sio-time", fields.time}, {"sio-sid", fields.sid}, {"sio-nsp", fields.nsp},   {"sio-node", fields.node},
-        {"content-type", content_type}};
+        {"sio-id", id},          {"sio-kind", fields.kind}, {"sio-user", fields.user},
+        {"sio-seq", fields.seq}, {"sio-time", fields.time}, {"sio-sid", fields.sid},
+        {"sio-nsp", fields.nsp}, {"sio-node", fields.node}, {"content-type", content_type}};
     if (!fields.attachments.empty() && content_type == "application/json") {
         headers.push_back({"sio-attachments", fields.attachments});
     }

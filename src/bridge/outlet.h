@@ -1,4 +1,5 @@
-// Events of clients to Kafka: entries of the stream of events become records, acknowledged in Redis when Kafka has them.
+// Events of clients to Kafka: entries of the stream of events become records, acknowledged in Redis when Kafka has
+// them.
 //
 // One bridge at a time does this, so that the records of a user are in the order of the stream: the one that has the
 // lease, a key that expires. Whoever gets it begins with what any bridge has read and not acknowledged, in the order of
@@ -25,10 +26,10 @@
 namespace sio::bridge {
 
 struct OutletOptions {
-    std::string node;             ///< the consumer's name in the group
-    std::string stream;           ///< of events
+    std::string node;    ///< the consumer's name in the group
+    std::string stream;  ///< of events
     std::string group;
-    std::string lifecycle_topic;  ///< empty: such entries are passed over
+    std::string lifecycle_topic;    ///< empty: such entries are passed over
     std::size_t max_open = 10'000;  ///< entries with Kafka and not reported
 };
 
@@ -74,10 +75,10 @@ public:
 
 private:
     enum class Stage : std::uint8_t {
-        idle,       ///< no lease
-        grouping,   ///< the group is made
-        old,        ///< what was read and not acknowledged, page by page
-        fresh,      ///< what is new
+        idle,      ///< no lease
+        grouping,  ///< the group is made
+        old,       ///< what was read and not acknowledged, page by page
+        fresh,     ///< what is new
     };
     struct Open {
         std::string id;

@@ -41,8 +41,8 @@ std::uint32_t TraceRing::lane_of(std::string_view topic, std::int32_t partition)
 
 std::optional<TraceRing::Found> TraceRing::find(std::string_view topic, std::int32_t partition,
                                                 std::int64_t offset) const {
-    const auto lane = std::ranges::find_if(
-        lanes_, [&](const auto& one) { return one.second == partition && one.first == topic; });
+    const auto lane =
+        std::ranges::find_if(lanes_, [&](const auto& one) { return one.second == partition && one.first == topic; });
     if (lane == lanes_.end()) return std::nullopt;
     const auto number = static_cast<std::uint32_t>(lane - lanes_.begin());
     for (std::size_t i = slots_.size(); i-- > 0;) {

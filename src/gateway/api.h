@@ -28,7 +28,7 @@ namespace sio::gateway {
 struct ApiOptions {
     std::string keys_file;
     std::size_t max_body = std::size_t{1} << 20U;  ///< bytes
-    std::uint32_t rate = 0;            ///< requests per second and name, on this gateway; 0: no limit
+    std::uint32_t rate = 0;                        ///< requests per second and name, on this gateway; 0: no limit
 };
 
 struct ApiStats {

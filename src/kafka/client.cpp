@@ -178,10 +178,12 @@ struct Ending::Shared {
     }
 };
 
-std::shared_ptr<Ending> Ending::begin(rd_kafka_t* client, bool leaves, std::shared_ptr<void> kept) {
+std::shared_ptr<Ending> Ending::begin(rd_kafka_t* client, bool leaves, std::shared_ptr<void> kept,
+                                      std::function<void()> first) {
     auto shared = std::make_shared<Shared>();
     try {
-        std::thread([client, leaves, shared, kept = std::move(kept)]() mutable {
+        std::thread([client, leaves, shared, kept = std::move(kept), first = std::move(first)]() mutable {
+            if (first) first();
             if (leaves) rd_kafka_consumer_close(client);
             shared->tell(&Shared::has_left);
             rd_kafka_destroy_flags(client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);

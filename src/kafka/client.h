@@ -66,8 +66,9 @@ void ring_for(rd_kafka_queue_t* queue, int bell) noexcept;
 class Ending {
 public:
     /// `leaves` is whether a consumer tells its group; `kept` (what the callbacks use, the bell) is held until the end.
-    /// An instance for which no thread can be had is given up.
-    static std::shared_ptr<Ending> begin(rd_kafka_t* client, bool leaves, std::shared_ptr<void> kept);
+    /// `first` is called before anything else, on that thread. An instance for which no thread can be had is given up.
+    static std::shared_ptr<Ending> begin(rd_kafka_t* client, bool leaves, std::shared_ptr<void> kept,
+                                         std::function<void()> first = {});
 
     /// Blocks until the consumer has left, or the instance is gone, or it takes too long.
     void wait_until_left(std::int64_t most_ms) noexcept;

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "kafka/client.h"
 #include "kafka/errand.h"
+#include "kafka/nudge.h"
 #include "kafka/offsets.h"
 
 namespace sio::kafka {
@@ -22,6 +23,9 @@ constexpr int records_per_clock = 16;
 /// Without records nothing wakes us, and who does not poll for max.poll.interval.ms is taken for dead.
 constexpr base::Millis idle_poll = 500;
 constexpr std::int64_t resolve_patience_ms = 5'000;
+/// queued.min.messages as it is by default, the other limit of librdkafka's queue.
+constexpr double max_queued_records = 100'000;
+constexpr double nearly_full = 0.75;
 
 /// An expression that matches this name only.
 std::string exactly(std::string_view name) {
@@ -98,6 +102,7 @@ struct Consumer::Parts final : net::Handler {
     bool take(const rd_kafka_message_t& message);
     void on_rebalance(rd_kafka_resp_err_t what, const rd_kafka_topic_partition_list_t* partitions);
     void complain(rd_kafka_resp_err_t code, const char* text);
+    void watch_buffer(std::uint64_t records, std::uint64_t bytes);
 
     net::Loop& loop;
     Settings settings;
@@ -106,6 +111,9 @@ struct Consumer::Parts final : net::Handler {
     std::shared_ptr<Link> link = std::make_shared<Link>();
     rd_kafka_t* client = nullptr;
     rd_kafka_queue_t* queue = nullptr;
+    std::shared_ptr<Nudge> nudge;
+    double record_bytes = 0;       // the mean of late
+    bool buffer_was_full = false;  // and nobody fetches until the nudge
     std::shared_ptr<Ending> ending;
     Clock::time_point ended_at;
     Idle idle{*this};
@@ -155,6 +163,7 @@ Result<void> Consumer::Parts::open() {
     client = *made;
     rd_kafka_poll_set_consumer(client);
     queue = rd_kafka_queue_get_consumer(client);
+    nudge = std::make_shared<Nudge>(client);
     if (auto watched = loop.watch(link->bell.get(), *this); !watched) return watched;
     ring_for(queue, link->bell.get());
     ring_bell(link->bell.get());
@@ -176,7 +185,7 @@ void Consumer::Parts::end(bool leaves) {
     rd_kafka_queue_destroy(queue);
     queue = nullptr;
     ended_at = Clock::now();
-    ending = Ending::begin(std::exchange(client, nullptr), leaves, link);
+    ending = Ending::begin(std::exchange(client, nullptr), leaves, link, [asks = std::move(nudge)] { asks->end(); });
     is_started = awaits_start = false;
     if (leaves) {
         ending->wait_until_left(ending_patience_ms);
@@ -194,6 +203,7 @@ void Consumer::Parts::on_ready(std::uint32_t) {
 void Consumer::Parts::turn() {
     if (!is_reading || client == nullptr) return;
     const auto begin = Clock::now();
+    const Stats before = stats;
     bool has_read = false;
     bool is_empty = false;
     for (int n = 0; n < max_turn_records; ++n) {
@@ -206,11 +216,26 @@ void Consumer::Parts::turn() {
         if (!is_reading || client == nullptr) break;
         if (n % records_per_clock == records_per_clock - 1 && Clock::now() - begin >= max_turn) break;
     }
+    if (client != nullptr && has_read) watch_buffer(stats.records - before.records, stats.bytes - before.bytes);
     if (has_read) owner.on_pause();
     if (!is_reading || client == nullptr) return;
     // The bell rings only for the first entry of an empty queue.
     if (!is_empty) ring_bell(link->bell.get());
     loop.timers().arm(idle, loop.now() + idle_poll);
+}
+
+/// Has the fetching go on when half of a full buffer has been taken.
+void Consumer::Parts::watch_buffer(std::uint64_t records, std::uint64_t bytes) {
+    const double mean = static_cast<double>(bytes) / static_cast<double>(std::max<std::uint64_t>(records, 1));
+    record_bytes = record_bytes == 0 ? mean : record_bytes * 0.9 + mean * 0.1;
+    const auto queued = static_cast<double>(rd_kafka_queue_length(queue));
+    const double share =
+        std::max(queued / max_queued_records, queued * record_bytes / static_cast<double>(options.buffer_bytes));
+    if (share >= nearly_full) {
+        buffer_was_full = true;
+    } else if (share <= nearly_full / 2 && std::exchange(buffer_was_full, false)) {
+        nudge->ask(assigned);
+    }
 }
 
 /// Whether it was a record for the owner.
@@ -327,13 +352,13 @@ void Consumer::set_reading(bool reading) {
     }
 }
 
-void Consumer::resolve(std::vector<Partition> partitions, bool latest,
+void Consumer::resolve(std::vector<Partition> partitions, std::optional<std::int64_t> since_ms,
                        std::function<void(Result<std::vector<Position>>)> done) {
     // By an instance of its own: this one may go while the question is under way.
     ask_apart<std::vector<Position>>(
         parts_->loop, resolve_patience_ms + ending_patience_ms,
-        [settings = parts_->settings, group = parts_->options.group, partitions = std::move(partitions), latest] {
-            return find_beginnings(settings, group, partitions, latest, resolve_patience_ms);
+        [settings = parts_->settings, group = parts_->options.group, partitions = std::move(partitions), since_ms] {
+            return find_beginnings(settings, group, partitions, since_ms, resolve_patience_ms);
         },
         [alive = std::weak_ptr<char>(parts_->alive), done = std::move(done)](Result<std::vector<Position>> positions) {
             if (!alive.expired()) done(std::move(positions));

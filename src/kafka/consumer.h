@@ -74,9 +74,10 @@ public:
     void set_reading(bool reading);
 
     /// Asks the brokers, on a thread of its own, where to begin in partitions of which nothing is known: at the offset
-    /// committed for the group, else at the end (`latest`) or the beginning of the log. `done` is called on the loop
-    /// with the positions that could be told, or an error (`unavailable`), unless the consumer has gone.
-    void resolve(std::vector<Partition> partitions, bool latest,
+    /// committed for the group, else at the first record with a timestamp of `since_ms` or later (at the end of the log
+    /// when there is none), without `since_ms` at the beginning of the log. `done` is called on the loop with the
+    /// positions that could be told, or an error (`unavailable`), unless the consumer has gone.
+    void resolve(std::vector<Partition> partitions, std::optional<std::int64_t> since_ms,
                  std::function<void(Result<std::vector<Position>>)> done);
 
     /// Tells Kafka how far we are, for tools that show lag and for the day Redis has lost its data. Does not wait.

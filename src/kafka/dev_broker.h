@@ -23,8 +23,8 @@ public:
     [[nodiscard]] const std::string& brokers() const noexcept;
 
     /// For tests of errors. Errors: `io`.
-    Result<void> set_down(bool down);                                   ///< connections are refused
-    void fail_next_produce(int error_code, std::size_t times);          ///< an error code of the protocol
+    Result<void> set_down(bool down);                           ///< connections are refused
+    void fail_next_produce(int error_code, std::size_t times);  ///< an error code of the protocol
     Result<void> create_topic(const std::string& name, int partitions);
 
 private:

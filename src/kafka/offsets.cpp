@@ -1,5 +1,6 @@
 #include "kafka/offsets.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -11,15 +12,12 @@ namespace {
 constexpr std::int64_t time_of_end = -1;
 constexpr std::int64_t time_of_beginning = -2;
 
-}  // namespace
-
-Result<std::vector<Position>> find_bounds(rd_kafka_t* client, std::span<const Partition> partitions, bool end,
-                                          std::int64_t timeout_ms) {
+Result<std::vector<Position>> find_times(rd_kafka_t* client, std::span<const Partition> partitions, std::int64_t time,
+                                         std::int64_t timeout_ms) {
     // rd_kafka_query_watermark_offsets() does not keep to its timeout in 2.0.2.
     const List list = new_list(partitions.size());
     for (const Partition& partition : partitions) {
-        rd_kafka_topic_partition_list_add(list.get(), partition.topic.c_str(), partition.number)->offset =
-            end ? time_of_end : time_of_beginning;
+        rd_kafka_topic_partition_list_add(list.get(), partition.topic.c_str(), partition.number)->offset = time;
     }
     const auto code = rd_kafka_offsets_for_times(client, list.get(), static_cast<int>(timeout_ms));
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -34,9 +32,31 @@ Result<std::vector<Position>> find_bounds(rd_kafka_t* client, std::span<const Pa
     return found;
 }
 
+/// The ends are asked for first: what comes between the two questions is behind them.
+Result<std::vector<Position>> find_since(rd_kafka_t* client, std::span<const Partition> partitions,
+                                         std::optional<std::int64_t> since_ms, std::int64_t timeout_ms) {
+    if (!since_ms) return find_bounds(client, partitions, false, timeout_ms);
+    auto ends = find_bounds(client, partitions, true, timeout_ms / 2);
+    if (!ends) return ends;
+    const auto begins = find_times(client, partitions, *since_ms, timeout_ms / 2);
+    if (!begins) return ends;  // a broker that does not know times
+    for (Position& position : *ends) {
+        const auto found = std::ranges::find(*begins, position.partition, &Position::partition);
+        if (found != begins->end()) position.next = std::min(position.next, found->next);
+    }
+    return ends;
+}
+
+}  // namespace
+
+Result<std::vector<Position>> find_bounds(rd_kafka_t* client, std::span<const Partition> partitions, bool end,
+                                          std::int64_t timeout_ms) {
+    return find_times(client, partitions, end ? time_of_end : time_of_beginning, timeout_ms);
+}
+
 Result<std::vector<Position>> find_beginnings(const Settings& settings, const std::string& group,
-                                              const std::vector<Partition>& partitions, bool latest,
-                                              std::int64_t timeout_ms) {
+                                              const std::vector<Partition>& partitions,
+                                              std::optional<std::int64_t> since_ms, std::int64_t timeout_ms) {
     using Clock = std::chrono::steady_clock;
     const auto until = Clock::now() + std::chrono::milliseconds(timeout_ms);
     auto conf = make_conf(settings, Kind::consumer, {{"group.id", group}, {"enable.auto.commit", "false"}});
@@ -67,7 +87,7 @@ Result<std::vector<Position>> find_beginnings(const Settings& settings, const st
         }
         if (!unknown.empty()) {
             const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now()).count();
-            answer = find_bounds(*client, unknown, latest, std::max<std::int64_t>(left, 1));
+            answer = find_since(*client, unknown, since_ms, std::max<std::int64_t>(left, 1));
         }
         if (answer) {
             positions.insert(positions.end(), answer->begin(), answer->end());

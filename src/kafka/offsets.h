@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,10 +19,11 @@ namespace sio::kafka {
 Result<std::vector<Position>> find_bounds(rd_kafka_t* client, std::span<const Partition> partitions, bool end,
                                           std::int64_t timeout_ms);
 
-/// For each partition the offset committed for the group, else the end or the beginning of the log; without those that
+/// For each partition the offset committed for the group, else that of the first record with a timestamp of `since_ms`
+/// or later (the end of the log when there is none), or with no `since_ms` the beginning of the log; without those that
 /// could not be told. Errors: `unavailable`, when none could.
 Result<std::vector<Position>> find_beginnings(const Settings& settings, const std::string& group,
-                                              const std::vector<Partition>& partitions, bool latest,
-                                              std::int64_t timeout_ms);
+                                              const std::vector<Partition>& partitions,
+                                              std::optional<std::int64_t> since_ms, std::int64_t timeout_ms);
 
 }  // namespace sio::kafka

@@ -16,8 +16,9 @@ class Probe final {
 public:
     /// `changed` is called on the loop at the first answer and at every change, with the reason when it is bad.
     /// Errors: `config`, `io`.
-    static Result<std::unique_ptr<Probe>> create(net::Loop& loop, const Settings& settings,
-                                                 std::function<void(bool reachable, const std::string& reason)> changed);
+    static Result<std::unique_ptr<Probe>> create(
+        net::Loop& loop, const Settings& settings,
+        std::function<void(bool reachable, const std::string& reason)> changed);
     ~Probe();
     Probe(const Probe&) = delete;
     Probe& operator=(const Probe&) = delete;

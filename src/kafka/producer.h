@@ -13,10 +13,10 @@
 namespace sio::kafka {
 
 struct ProducerOptions {
-    std::size_t queue_bytes = 16U << 20U;    ///< of records not reported yet; then produce() refuses
-    std::size_t queue_records = 20'000;      ///< the same, in number
+    std::size_t queue_bytes = 16U << 20U;      ///< of records not reported yet; then produce() refuses
+    std::size_t queue_records = 20'000;        ///< the same, in number
     std::size_t max_record_bytes = 1'000'000;  ///< of one record with its key and headers (message.max.bytes)
-    double linger_ms = 0.5;                  ///< how long the first record of a request waits for others
+    double linger_ms = 0.5;                    ///< how long the first record of a request waits for others
 };
 
 /// The loop outlives it.
@@ -45,8 +45,8 @@ public:
     /// full: stop reading the source, and go on after some report), `too_large`, `not_found` (the topic is known not to
     /// exist, or no such partition), `malformed` (a topic name Kafka cannot have).
     ///
-    /// When an idempotent producer has become useless (fatal), it is made anew by itself, and all records that were open
-    /// are reported as `unavailable`.
+    /// When an idempotent producer has become useless (fatal), it is made anew by itself, and all records that were
+    /// open are reported as `unavailable`.
     Result<void> produce(const Outgoing& record, Sink& sink, std::uint64_t tag);
 
     /// Reports for `sink` are dropped from now on.

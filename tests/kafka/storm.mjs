@@ -72,8 +72,11 @@ await checks.step('200,000 keyed records, a bridge killed 20 times and frozen pa
     const feed = new Feed(broker, 'storm', keys);
     const steps = 25;
     const perStep = 200000 / steps;
+    const store = redis.client();
+    const done = () => recordsDone(store, 'storm', { group: 'storm' });
     let kills = 0;
     let freezes = 0;
+    let midway = 0;   // kills in the midst of a burst
     for (let step = 0; step < steps; step += 1) {
       // Five in six times the first is hit, else its neighbour; both are up before.
       const [victim, other] = step % 6 === 5 ? [two, one] : [one, two];
@@ -90,8 +93,10 @@ await checks.step('200,000 keyed records, a bridge killed 20 times and frozen pa
       } else {
         kills += 1;
         await feed.burst(perStep);
-        await sleep(random(120));
+        await until(10000, async () => await done() > feed.sent - perStep, 'the burst to begin');
+        await sleep(random(40));
         await victim.kill();
+        if (await done() < feed.sent) midway += 1;
         // Mostly back at once, as a supervisor has it; sometimes after the other has taken over.
         if (step % 7 === 3) await sleep(session + 1000);
         victim.spawn();
@@ -101,7 +106,7 @@ await checks.step('200,000 keyed records, a bridge killed 20 times and frozen pa
     same([kills, freezes], [20, 5], 'kills and freezes');
     await judge('storm', redis, feed, 200000, 30000);
     const fenced = (await Promise.all([one, two].map((bridge) => bridge.metric('sio_bridge_fenced_total')))).reduce((a, b) => a + b);
-    console.log(`      storm: ${kills} kills, ${freezes} freezes; late writes that the last two processes saw refused: ${fenced}`);
+    console.log(`      storm: ${kills} kills, of which ${midway} in the midst of a burst, ${freezes} freezes; late writes that the last two processes saw refused: ${fenced}`);
   }), { timeout: 150000 });
 
 await checks.step('40,000 records while Redis is killed three times (all it answered is on its disk): each once, in order per key',
@@ -117,6 +122,28 @@ await checks.step('40,000 records while Redis is killed three times (all it answ
       await sleep(500);
     }
     await judge('redis-dies', redis, feed, 40000, 20000);
+  }), { timeout: 60000 });
+
+await checks.step('100,000 records while their connections to Redis are cut again and again, answers under way: each once, in order per key',
+  () => withPair('cut', {}, async (redis, both) => {
+    const feed = new Feed(broker, 'cut', keys);
+    const store = redis.client();
+    const began = Date.now();
+    let cuts = 0;
+    for (let step = 0; step < 10; step += 1) {
+      await feed.burst(10000);
+      await until(10000, async () => {
+        await sleep(2 + random(40));
+        // What Redis has carried out in the same turn is not answered any more.
+        cuts += await store.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+        return await recordsDone(store, 'cut', { group: 'cut' }) >= feed.sent - 5000 || Date.now() - began > 20000;
+      }, 'the records of a burst');
+    }
+    const sum = async (name) => (await Promise.all(both.map((bridge) => bridge.metric(name)))).reduce((a, b) => a + b);
+    await judge('cut', redis, feed, 100000, 20000);
+    const again = await sum('sio_bridge_batches_again_total');
+    console.log(`      storm: ${cuts} connections cut, ${again} batches sent again, of which Redis had ${await sum('sio_bridge_records_repeated_total')} records`);
+    truth(again > 0, 'no batch was ever in doubt');
   }), { timeout: 60000 });
 
 await checks.step('40,000 records while the broker is killed twice: each once, in order per key',
