@@ -41,7 +41,7 @@ public:
     DeadLetters& operator=(const DeadLetters&) = delete;
 
     /// Takes a copy; returns the bytes it keeps. `done` is called in a later turn, when Kafka has it; not when it is
-    /// destroyed or cancel()ed before.
+    /// destroyed before.
     std::uint64_t bury(const kafka::Record& record, Poison kind, std::string_view reason, std::function<void()> done);
     /// An entry of the stream of events that Kafka will not have: without its value, which stays in the stream.
     void bury_entry(std::string_view topic, std::string_view entry, std::string_view reason,

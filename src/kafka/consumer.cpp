@@ -102,7 +102,8 @@ struct Consumer::Parts final : net::Handler {
     bool take(const rd_kafka_message_t& message);
     void on_rebalance(rd_kafka_resp_err_t what, const rd_kafka_topic_partition_list_t* partitions);
     void complain(rd_kafka_resp_err_t code, const char* text);
-    void watch_buffer(std::uint64_t records, std::uint64_t bytes);
+    [[nodiscard]] double buffer_share() const;
+    void watch_buffer(std::uint64_t records, std::uint64_t bytes, bool is_empty);
 
     net::Loop& loop;
     Settings settings;
@@ -113,6 +114,7 @@ struct Consumer::Parts final : net::Handler {
     rd_kafka_queue_t* queue = nullptr;
     std::shared_ptr<Nudge> nudge;
     double record_bytes = 0;       // the mean of late
+    double taken_share = 0;        // of a buffer, since the last nudge
     bool buffer_was_full = false;  // and nobody fetches until the nudge
     std::shared_ptr<Ending> ending;
     Clock::time_point ended_at;
@@ -204,6 +206,7 @@ void Consumer::Parts::turn() {
     if (!is_reading || client == nullptr) return;
     const auto begin = Clock::now();
     const Stats before = stats;
+    buffer_was_full = buffer_was_full || buffer_share() >= nearly_full;
     bool has_read = false;
     bool is_empty = false;
     for (int n = 0; n < max_turn_records; ++n) {
@@ -216,7 +219,9 @@ void Consumer::Parts::turn() {
         if (!is_reading || client == nullptr) break;
         if (n % records_per_clock == records_per_clock - 1 && Clock::now() - begin >= max_turn) break;
     }
-    if (client != nullptr && has_read) watch_buffer(stats.records - before.records, stats.bytes - before.bytes);
+    if (client != nullptr && has_read) {
+        watch_buffer(stats.records - before.records, stats.bytes - before.bytes, is_empty);
+    }
     if (has_read) owner.on_pause();
     if (!is_reading || client == nullptr) return;
     // The bell rings only for the first entry of an empty queue.
@@ -224,18 +229,24 @@ void Consumer::Parts::turn() {
     loop.timers().arm(idle, loop.now() + idle_poll);
 }
 
-/// Has the fetching go on when half of a full buffer has been taken.
-void Consumer::Parts::watch_buffer(std::uint64_t records, std::uint64_t bytes) {
-    const double mean = static_cast<double>(bytes) / static_cast<double>(std::max<std::uint64_t>(records, 1));
-    record_bytes = record_bytes == 0 ? mean : record_bytes * 0.9 + mean * 0.1;
+/// How full librdkafka's queue is, as it counts.
+double Consumer::Parts::buffer_share() const {
     const auto queued = static_cast<double>(rd_kafka_queue_length(queue));
-    const double share =
-        std::max(queued / max_queued_records, queued * record_bytes / static_cast<double>(options.buffer_bytes));
-    if (share >= nearly_full) {
-        buffer_was_full = true;
-    } else if (share <= nearly_full / 2 && std::exchange(buffer_was_full, false)) {
-        nudge->ask(assigned);
-    }
+    return std::max(queued / max_queued_records, queued * record_bytes / static_cast<double>(options.buffer_bytes));
+}
+
+/// Has the fetching go on when half of a full buffer has been taken. `records` and `bytes` are what this turn took.
+void Consumer::Parts::watch_buffer(std::uint64_t records, std::uint64_t bytes, bool is_empty) {
+    const double mean = static_cast<double>(bytes) / static_cast<double>(records);
+    record_bytes = record_bytes == 0 ? mean : record_bytes * 0.9 + mean * 0.1;
+    taken_share += std::max(static_cast<double>(records) / max_queued_records,
+                            static_cast<double>(bytes) / static_cast<double>(options.buffer_bytes));
+    const double share = is_empty ? 0 : buffer_share();
+    // It may have been full between two looks of ours, too.
+    if (share > nearly_full / 2 || (!buffer_was_full && !(is_empty && taken_share >= nearly_full / 2))) return;
+    buffer_was_full = false;
+    taken_share = 0;
+    nudge->ask(assigned);
 }
 
 /// Whether it was a record for the owner.
@@ -296,11 +307,19 @@ void Consumer::Parts::complain(rd_kafka_resp_err_t code, const char* text) {
         text = reason.data();
     }
     ++stats.errors;
-    std::string what = std::string("cannot read from Kafka: ") + (text != nullptr ? text : rd_kafka_err2str(code));
+    Error error{code_of(code), std::string("cannot read from Kafka: ")};
+    error.what += text != nullptr ? text : rd_kafka_err2str(code);
     if (code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
-        what += " (another process is member '" + options.instance + "' of the group '" + options.group + "')";
+        if (error.what.find("OffsetCommit") != std::string::npos) {
+            // A commit under way when the broker went is sent again with the name the broker gave us before we joined
+            // again: it is us who fenced it. Another process would have been told by a heartbeat.
+            error.code = Errc::unavailable;
+        } else {
+            error.what +=
+                " (another process is member '" + options.instance + "' of the group '" + options.group + "')";
+        }
     }
-    owner.on_error(Error{code_of(code), std::move(what)}, is_fatal);
+    owner.on_error(error, is_fatal);
 }
 
 // --- Asked by the owner ---------------------------------------------------------------------------------------------

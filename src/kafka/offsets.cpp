@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 #include <utility>
 
 namespace sio::kafka {
@@ -12,14 +13,36 @@ namespace {
 constexpr std::int64_t time_of_end = -1;
 constexpr std::int64_t time_of_beginning = -2;
 
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds retry_pause(100);
+
+int left_ms(Clock::time_point until) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now()).count();
+    return static_cast<int>(std::max<std::int64_t>(left, 1));
+}
+
+/// A topic that is new has its leaders a moment later; what we know of them is being asked for again.
+bool is_passing(rd_kafka_resp_err_t code) noexcept {
+    return code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION || code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ||
+           code == RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH || code == RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH;
+}
+
 Result<std::vector<Position>> find_times(rd_kafka_t* client, std::span<const Partition> partitions, std::int64_t time,
                                          std::int64_t timeout_ms) {
     // rd_kafka_query_watermark_offsets() does not keep to its timeout in 2.0.2.
-    const List list = new_list(partitions.size());
-    for (const Partition& partition : partitions) {
-        rd_kafka_topic_partition_list_add(list.get(), partition.topic.c_str(), partition.number)->offset = time;
+    const auto until = Clock::now() + std::chrono::milliseconds(timeout_ms);
+    List list;
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT;
+    while (true) {
+        list = new_list(partitions.size());
+        for (const Partition& partition : partitions) {
+            rd_kafka_topic_partition_list_add(list.get(), partition.topic.c_str(), partition.number)->offset = time;
+        }
+        code = rd_kafka_offsets_for_times(client, list.get(), left_ms(until));
+        if (!is_passing(code) || left_ms(until) <= retry_pause.count()) break;
+        std::this_thread::sleep_for(retry_pause);
     }
-    const auto code = rd_kafka_offsets_for_times(client, list.get(), static_cast<int>(timeout_ms));
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return fail(code_of(code), std::string("cannot ask Kafka for offsets: ") + rd_kafka_err2str(code));
     }
@@ -57,7 +80,6 @@ Result<std::vector<Position>> find_bounds(rd_kafka_t* client, std::span<const Pa
 Result<std::vector<Position>> find_beginnings(const Settings& settings, const std::string& group,
                                               const std::vector<Partition>& partitions,
                                               std::optional<std::int64_t> since_ms, std::int64_t timeout_ms) {
-    using Clock = std::chrono::steady_clock;
     const auto until = Clock::now() + std::chrono::milliseconds(timeout_ms);
     auto conf = make_conf(settings, Kind::consumer, {{"group.id", group}, {"enable.auto.commit", "false"}});
     if (!conf) return tl::unexpected(conf.error());
@@ -86,8 +108,7 @@ Result<std::vector<Position>> find_beginnings(const Settings& settings, const st
             }
         }
         if (!unknown.empty()) {
-            const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now()).count();
-            answer = find_since(*client, unknown, since_ms, std::max<std::int64_t>(left, 1));
+            answer = find_since(*client, unknown, since_ms, left_ms(until));
         }
         if (answer) {
             positions.insert(positions.end(), answer->begin(), answer->end());

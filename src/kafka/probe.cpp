@@ -121,7 +121,8 @@ Result<std::unique_ptr<Probe>> Probe::create(net::Loop& loop, const Settings& se
     auto bell = make_bell();
     if (!bell) return tl::unexpected(bell.error());
     parts->shared->bell = std::move(*bell);
-    auto conf = make_conf(settings, Kind::producer, {});
+    // Without it nothing is said of a listener that closes the connection, one that wants TLS for instance.
+    auto conf = make_conf(settings, Kind::producer, {{"log.connection.close", "true"}});
     if (!conf) return tl::unexpected(conf.error());
     rd_kafka_conf_set_opaque(conf->get(), parts->shared.get());
     rd_kafka_conf_set_error_cb(conf->get(), on_error);

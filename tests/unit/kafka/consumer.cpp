@@ -221,7 +221,7 @@ Test(kafka_consumer, finds_where_to_begin_and_what_was_committed) {
     cr_assert(bench.run(8'000, [&] { return reading.records.size() == 100; }));
     const auto resolve = [&](std::optional<std::int64_t> since_ms) {
         std::optional<Result<std::vector<Position>>> answer;
-        consumer->resolve(reading.assigned, latest ? std::optional(INT64_MAX / 2) : std::nullopt,
+        consumer->resolve(reading.assigned, since_ms ? std::optional(INT64_MAX / 2) : std::nullopt,
                           [&](auto positions) { answer = std::move(positions); });
         bench.run(7'000, [&] { return answer.has_value(); });
         cr_assert(answer.has_value());
