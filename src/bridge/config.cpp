@@ -419,7 +419,7 @@ std::vector<Option> options_of(Config& c) {
                       .help = "Stream in Redis where gateways put what goes out, as they have it; empty: nothing goes "
                               "out."},
                      c.events_stream));
-    add(name_text({.name = "events-group", .value = "NAME", .help = "Consumer group of the bridges on that stream."},
+    add(name_text({.name = "events-group", .value = "NAME", .help = "Consumer group of the bridges on that stream; a new one begins with all that it still has."},
                   c.events_group));
     add(topic({.name = "lifecycle-topic",
                .help = "Where connects, disconnects, joins, leaves and rooms that fill or empty go; empty: nowhere."},

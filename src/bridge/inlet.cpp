@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t max_batch_records = 256;
 constexpr std::size_t max_batch_bytes = 256U << 10U;
+constexpr std::size_t max_spare_batches = 32;               // kept for their memory
 constexpr std::size_t record_overhead = sizeof(Note) + 24;  // what a record costs beside its text
 constexpr base::Millis retry_pause = 500;
 constexpr base::Millis retake_pause = 1'000;
@@ -477,16 +478,27 @@ Inlet::Lane* Inlet::find_lane(std::string_view topic, std::int32_t partition) no
     return nullptr;
 }
 
+void Inlet::Batch::clear() noexcept {
+    text.clear();
+    entries.clear();
+    notes.clear();
+    waits = due = extra = held = 0;
+    passed = 0;
+    is_closed = false;
+}
+
 Inlet::Batch& Inlet::open_batch(Lane& lane) {
     if (!lane.batches.empty() && !lane.batches.back()->is_closed) return *lane.batches.back();
-    auto batch = std::make_unique<Batch>();
+    std::unique_ptr<Batch> batch;
+    if (spare_.empty()) {
+        batch = std::make_unique<Batch>();
+    } else {
+        batch = std::move(spare_.back());
+        spare_.pop_back();
+    }
     batch->number = next_batch_++;
     batch->from = lane.chain;
-    batch->text.reserve(max_batch_bytes / 4);
-    batch->entries.reserve(max_batch_records);
-    batch->notes.reserve(max_batch_records);
     lane.batches.push_back(std::move(batch));
-    if (!std::exchange(lane.is_dirty, true)) dirty_.push_back(&lane);
     return *lane.batches.back();
 }
 
@@ -497,6 +509,7 @@ void Inlet::on_record(const kafka::Record& record) {
     ++stats_.consumed;
     stats_.consumed_bytes += (record.value ? record.value->size() : 0) + (record.key ? record.key->size() : 0);
 
+    if (!std::exchange(lane->is_dirty, true)) dirty_.push_back(lane);
     Batch& batch = open_batch(*lane);
     lane->expected = record.offset + 1;
     batch.to = lane->expected;
@@ -622,7 +635,7 @@ void Inlet::begin_anew(Lane& lane, std::int64_t offset) {
 }
 
 void Inlet::account(Batch& batch) {
-    const std::size_t now = batch.text.size() + batch.extra + batch.notes.size() * record_overhead;
+    const std::size_t now = sizeof(Batch) + batch.text.size() + batch.extra + batch.notes.size() * record_overhead;
     held_ += now - batch.held;
     batch.held = now;
     set_pressure();
@@ -641,11 +654,11 @@ void Inlet::set_pressure() {
 }
 
 void Inlet::on_pause() {
-    for (Lane* const lane : std::exchange(dirty_, {})) {
+    for (Lane* const lane : dirty_) {
         lane->is_dirty = false;
-        close_batch(*lane);
         send_lane(*lane);
     }
+    dirty_.clear();
 }
 
 // --- batches --------------------------------------------------------------------------------------------------------
@@ -663,7 +676,8 @@ void Inlet::send_lane(Lane& lane) {
     if (lane.state != State::reading || !commands_.is_up()) return;
     while (lane.sent < lane.batches.size()) {
         Batch& batch = *lane.batches[lane.sent];
-        if (!batch.is_closed || batch.waits != 0) return;
+        if (batch.waits != 0) return;
+        if (!batch.is_closed) close_batch(lane);  // what cannot be sent yet goes on growing instead
         if (!send_batch(lane, batch)) return retry_soon(retry_pause);
         ++lane.sent;
     }
@@ -750,7 +764,7 @@ void Inlet::on_refused(Lane& lane, const redis::Reply& reply) {
 }
 
 void Inlet::finish_front(Lane& lane) {
-    const std::unique_ptr<Batch> batch = std::move(lane.batches.front());
+    std::unique_ptr<Batch> batch = std::move(lane.batches.front());
     lane.batches.pop_front();
     --lane.sent;
     lane.done = batch->to;
@@ -775,6 +789,10 @@ void Inlet::finish_front(Lane& lane) {
             }
         }
         ring_.add(lane.trace, note, now, first);
+    }
+    if (spare_.size() < max_spare_batches) {
+        batch->clear();
+        spare_.push_back(std::move(batch));
     }
     set_pressure();
 }

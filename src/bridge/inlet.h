@@ -146,6 +146,9 @@ private:
             std::optional<cluster::StreamId> first;
         };
         std::vector<Ids> ids;  // by stream
+
+        /// As new, but for the memory.
+        void clear() noexcept;
     };
     enum class State : std::uint8_t { taking, taken, reading, fenced };
     struct Lane {
@@ -236,6 +239,7 @@ private:
     Lane* last_lane_ = nullptr;
     std::vector<Lane*> dirty_;
     std::uint64_t next_batch_ = 1;
+    std::vector<std::unique_ptr<Batch>> spare_;
     std::size_t held_ = 0;
     bool is_started_ = false;
     bool is_restarting_ = false;

@@ -203,6 +203,7 @@ void Outlet::step_down(std::string_view why) {
 
 void Outlet::drain() {
     is_draining_ = true;
+    ++term_;  // what a read under way brings is pending for the next who leads
     waiting_.clear();
     go_on();
 }
