@@ -15,6 +15,7 @@
 #include "daemon/common.h"
 #include "daemon/options.h"
 #include "daemon/redis_options.h"
+#include "daemon/start.h"
 #include "redis/endpoint.h"
 
 namespace sio::authd {
@@ -97,11 +98,7 @@ struct Config {
 /// The table that binds the options to `config`, which outlives it.
 std::vector<daemon::Option> options_of(Config& config);
 
-/// What a command line comes to.
-struct Start {
-    Config config;
-    std::optional<int> exit;  ///< set when the program ends at once: the question was answered, or the error told
-};
+using Start = daemon::Start<Config>;
 
 /// Reads arguments (without the program's name), environment and file, and answers --help and its like on stdout.
 /// Errors are told on stderr. `check` is asked before --check-config answers: it may read the files that the

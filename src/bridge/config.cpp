@@ -419,8 +419,11 @@ std::vector<Option> options_of(Config& c) {
                       .help = "Stream in Redis where gateways put what goes out, as they have it; empty: nothing goes "
                               "out."},
                      c.events_stream));
-    add(name_text({.name = "events-group", .value = "NAME", .help = "Consumer group of the bridges on that stream; a new one begins with all that it still has."},
-                  c.events_group));
+    add(name_text(
+        {.name = "events-group",
+         .value = "NAME",
+         .help = "Consumer group of the bridges on that stream; a new one begins with all that it still has."},
+        c.events_group));
     add(topic({.name = "lifecycle-topic",
                .help = "Where connects, disconnects, joins, leaves and rooms that fill or empty go; empty: nowhere."},
               c.lifecycle_topic));
@@ -457,8 +460,7 @@ Result<daemon::Action> load_config(Config& config, std::span<Option> options, st
     const auto loaded = daemon::load(options, arguments, environment);
     if (!loaded) return tl::unexpected(loaded.error());
     const auto action = loaded->action;
-    if (action == daemon::Action::run || action == daemon::Action::check_config ||
-        action == daemon::Action::print_config) {
+    if (daemon::wants_config(action)) {
         if (auto done = complete(config); !done) return tl::unexpected(done.error());
     }
     return action;
@@ -466,21 +468,9 @@ Result<daemon::Action> load_config(Config& config, std::span<Option> options, st
 
 Start start(std::span<const char* const> arguments, const daemon::Environment& environment,
             const std::function<Result<void>(const Config&)>& check) {
-    Start result;
-    auto options = options_of(result.config);
-    const auto complain = [&](const Error& error) {
-        result.exit = daemon::complain(program, error);
-        return std::move(result);
-    };
-    const auto action = load_config(result.config, options, arguments, environment);
-    if (!action) return complain(action.error());
-    if (*action == daemon::Action::check_config) {
-        if (const auto done = check(result.config); !done) return complain(done.error());
-    }
-    if (*action == daemon::Action::run) return result;
-    daemon::answer(*action, program, about, SIO_VERSION, options);
-    result.exit = daemon::exit_ok;
-    return result;
+    return daemon::start<Config>(
+        {program, about, SIO_VERSION}, arguments, environment, options_of, load_config,
+        [](daemon::Action action) { return action == daemon::Action::check_config; }, check);
 }
 
 }  // namespace sio::bridge

@@ -15,6 +15,7 @@
 #include "daemon/common.h"
 #include "daemon/options.h"
 #include "daemon/redis_options.h"
+#include "daemon/start.h"
 #include "kafka/settings.h"
 #include "redis/endpoint.h"
 
@@ -50,7 +51,7 @@ struct Config {
     std::size_t max_record_bytes = 1U << 20U;            ///< of a record's value; larger ones are dead letters
     std::size_t in_flight_bytes = 8U << 20U;             ///< read from Kafka and not in Redis yet; reading stops there
 
-    std::size_t read_ahead_bytes = 64U << 20U;  ///< fetched before we read it
+    std::size_t read_ahead_bytes = 32U << 20U;  ///< fetched before we read it
 
     // Out: events of clients to topics
     std::string events_stream = "sio:events";  ///< empty: nothing goes out
@@ -75,11 +76,7 @@ struct Config {
 /// The table that binds the options to `config`, which outlives it.
 std::vector<daemon::Option> options_of(Config& config);
 
-/// What a command line comes to.
-struct Start {
-    Config config;
-    std::optional<int> exit;  ///< set when the program ends at once: the question was answered, or the error told
-};
+using Start = daemon::Start<Config>;
 
 /// Reads arguments (without the program's name), environment and file, and answers --help and its like on stdout.
 /// Errors are told on stderr. `check` is asked before --check-config answers: it may read the files that the

@@ -39,7 +39,7 @@ struct InletOptions {
     bool from_beginning = false;
     std::size_t max_record_bytes = 1U << 20U;
     std::size_t in_flight_bytes = 8U << 20U;
-    std::size_t read_ahead_bytes = 64U << 20U;
+    std::size_t read_ahead_bytes = 32U << 20U;
     std::string stream;
     std::uint32_t stream_count = 1;
     std::int64_t retention_ms = 300'000;

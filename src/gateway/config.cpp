@@ -500,8 +500,7 @@ Result<daemon::Action> load_config(Config& config, std::span<Option> options, st
         auth->source = authd->source;
     }
     const auto action = loaded->action;
-    if (action == daemon::Action::run || action == daemon::Action::check_config ||
-        action == daemon::Action::print_config) {
+    if (daemon::wants_config(action)) {
         if (auto done = complete(config, environment); !done) return tl::unexpected(done.error());
     }
     return action;
@@ -509,24 +508,8 @@ Result<daemon::Action> load_config(Config& config, std::span<Option> options, st
 
 Start start(std::span<const char* const> arguments, const daemon::Environment& environment,
             const std::function<Result<void>(const Config&)>& check) {
-    Start result;
-    auto options = options_of(result.config);
-    const auto complain = [&](const Error& error) {
-        result.exit = daemon::complain(program, error);
-        return std::move(result);
-    };
-    const auto action = load_config(result.config, options, arguments, environment);
-    if (!action) return complain(action.error());
-
-    const bool wants_files = *action != daemon::Action::help && *action != daemon::Action::version &&
-                             *action != daemon::Action::sample_config;
-    if (wants_files && check) {
-        if (const auto done = check(result.config); !done) return complain(done.error());
-    }
-    if (*action == daemon::Action::run) return result;
-    daemon::answer(*action, program, about, SIO_VERSION, options);
-    result.exit = daemon::exit_ok;
-    return result;
+    return daemon::start<Config>({program, about, SIO_VERSION}, arguments, environment, options_of, load_config,
+                                 daemon::wants_config, check);
 }
 
 EngineOptions engine_options(const Config& config) {

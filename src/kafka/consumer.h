@@ -29,9 +29,9 @@ struct ConsumerOptions {
     std::int64_t session_timeout_ms = 6'000;  ///< after which a silent member's partitions go to others
     std::vector<std::string> topics;          ///< names, and regular expressions that begin with `^`
     std::vector<std::string> never;           ///< names that no expression may subscribe
-    /// What librdkafka may fetch ahead, all partitions together. When that is full it looks again a second later
-    /// (2.0.2 has no option for it), so that it is also the most that can be read in a second.
-    std::size_t buffer_bytes = 64U << 20U;
+    /// What librdkafka may fetch ahead, all partitions together. When that is full it would look again a second later
+    /// (2.0.2 has no option for it); we have it look when half is taken.
+    std::size_t buffer_bytes = 32U << 20U;
 };
 
 /// The loop and the owner outlive it. What it calls may call all of it but close(), and must not destroy it.

@@ -71,7 +71,6 @@ await checks.step(`the broker is stopped for ${seconds} s under ${perSecond} eve
   await sleep(seconds * 1000);
   truth(sent - before[0] >= seconds * perSecond * 0.9, `only ${sent - before[0]} events were sent in ${seconds} s`);
   same(refused, 0, 'events refused');
-  truth(slowest < 2000, `an acknowledgement took ${slowest} ms`);
   same((await bridge.readiness()).code, 503, 'GET /ready of the bridge');
   await broker.run();
   await sleep(2000);

@@ -26,14 +26,14 @@ const broker = await setup(checks, () => Broker.start());
 await broker.warm();
 
 /** Runs `body(redis, both)` with a Redis and two bridges that share a topic; they must end well. */
-async function withPair(topic, { keep = false } = {}, body) {
+async function withPair(topic, { keep = false, actions = routes(topic), options = {} } = {}, body) {
   const redis = await RedisServer.start({ keep });
   const both = [];
   try {
     await broker.createTopic(topic, partitions);
     for (const name of ['one', 'two']) {
       both.push(await Bridge.start({
-        name: `${name}-${topic}`, brokers: broker, redis, routes: routes(topic), options: { '--group': topic, '--events-stream': '' },
+        name: `${name}-${topic}`, brokers: broker, redis, routes: actions, options: { '--group': topic, '--events-stream': '', ...options },
       }));
     }
     await until(10000, async () => await held(both) === partitions, 'both bridges to share the partitions');
@@ -146,6 +146,42 @@ await checks.step('100,000 records while their connections to Redis are cut agai
     console.log(`      storm: ${cuts} connections cut, ${again} batches sent again, of which Redis had ${await sum('sio_bridge_records_repeated_total')} records`);
     truth(again > 0, 'no batch was ever in doubt');
   }), { timeout: 60000 });
+
+// A batch is then written to several streams, each with offsets of its own, and any of them may have it already.
+const namespaces = ['/', '/a', '/b', '/c', '/d', '/e', '/f', '/g'];
+// As Node's adapter names them: its hash may be negative.
+const streams = [0, 1, 2, 3, -1, -2, -3].map((i) => `socket.io-${i}`);
+const manyEmits = { topics: { wide: namespaces.map((nsp) => ({ emit: 'n', args: ['{record.value}'], to: { room: 'room-{record.value.k}' }, nsp })) } };
+await checks.step('20,000 records to 8 namespaces on 4 streams, a bridge killed 5 times and connections to Redis cut: each once per namespace, in order per key',
+  () => withPair('wide', { actions: manyEmits, options: { '--redis-stream-count': '4' } }, async (redis, [one, two]) => {
+    const store = redis.client();
+    const feed = new Feed(broker, 'wide', keys);
+    /** How many records are done on the stream that is furthest behind. */
+    const done = async () => Math.min(...await Promise.all(streams.map((stream) => recordsDone(store, 'wide', { stream, group: 'wide' }))));
+    let cuts = 0;
+    for (let step = 0; step < 5; step += 1) {
+      await feed.burst(4000);
+      await until(10000, async () => await done() > feed.sent - 4000, 'the burst to begin');
+      for (let i = 0; i < 3; i += 1) {
+        await sleep(random(15));
+        cuts += await store.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+      }
+      const victim = step % 2 ? two : one;
+      await sleep(random(80));
+      await victim.kill();
+      victim.spawn();
+      await victim.ready();
+    }
+    await feed.end();
+    await until(20000, async () => await done() >= feed.sent, 'all records to be done');
+    const entries = (await Promise.all(streams.map((stream) => readStream(store, { stream })))).flat();
+    same((await Promise.all(streams.map((stream) => store.xlen(stream)))).filter((length) => length > 0).length > 1, true, 'more than one stream is used');
+    for (const nsp of namespaces) {
+      same(tally(entries.filter((entry) => entry.nsp === nsp), keys, feed.sent / keys.length),
+        { entries: feed.sent, missing: 0, repeated: 0, disordered: 0, foreign: 0, first: null }, `what ${nsp} has`);
+    }
+    console.log(`      storm: ${cuts} connections cut, lengths of the streams ${await Promise.all(streams.map((stream) => store.xlen(stream)))}`);
+  }), { timeout: 90000 });
 
 await checks.step('40,000 records while the broker is killed twice: each once, in order per key',
   () => withPair('broker-dies', {}, async (redis) => {

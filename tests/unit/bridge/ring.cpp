@@ -35,7 +35,7 @@ Test(bridge_ring, finds_a_record_by_its_place_and_no_other) {
     cr_assert(found.has_value());
     cr_expect_eq(found->note.time_ms, 1'007);
     cr_expect_eq(found->written_ms, 3'000);
-    cr_expect(found->first == sio::cluster::StreamId{5, 2});
+    cr_expect((found->first == sio::cluster::StreamId{5, 2}));
     cr_expect_not(ring.find("orders", 1, 7)->first.has_value());
     cr_expect_not(ring.find("orders", 0, 8).has_value());
     cr_expect_not(ring.find("others", 0, 7).has_value());
