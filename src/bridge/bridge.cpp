@@ -95,6 +95,10 @@ std::int64_t number_of(std::string_view text) {
     return number ? static_cast<std::int64_t>(*number) : -1;
 }
 
+std::string counted(std::int64_t count, std::string_view what) {
+    return std::to_string(count) + ' ' + std::string(what) + (count == 1 ? "" : "s");
+}
+
 Error away(std::string what) { return Error{Errc::unavailable, std::move(what)}; }
 
 }  // namespace
@@ -208,8 +212,7 @@ Result<void> Bridge::start() {
                {"brokers", config_.kafka.brokers},
                {"topics", inlet_ != nullptr ? inlet_->routes()->topics().size() : 0}});
     if (dev_broker_ != nullptr) {
-        log::warn("bridge", "embedded_broker",
-                  {{"brokers", config_.kafka.brokers}, {"what", "for trying out: it forgets everything at the end"}});
+        log::info("bridge", "embedded_broker", {{"brokers", config_.kafka.brokers}});
     }
     return {};
 }
@@ -346,7 +349,7 @@ std::string Bridge::checks() const {
         out.raw(name, wire::ObjectWriter().boolean("ok", ok).text("detail", detail).object());
     };
     check("kafka", probe_->is_reachable(),
-          probe_->is_reachable() ? std::to_string(probe_->brokers()) + " brokers"
+          probe_->is_reachable() ? counted(probe_->brokers(), "broker")
           : kafka_known_         ? probe_->reason()
                                  : "not reached yet");
     check("redis", commands_.is_up(),
@@ -357,7 +360,7 @@ std::string Bridge::checks() const {
         check("group", true, "nothing to consume");
     } else {
         check("group", inlet_->is_reading(),
-              inlet_->is_reading() ? std::to_string(inlet_->partitions().size()) + " partitions"
+              inlet_->is_reading() ? counted(static_cast<std::int64_t>(inlet_->partitions().size()), "partition")
                                    : "no partitions are assigned yet");
     }
     if (outlet_ == nullptr) {

@@ -22,7 +22,8 @@ namespace {
 
 /// librdkafka tells every failed attempt to connect at level `error`; that a broker is away, the probe tells once.
 log::Level log_level_of(int level, std::string_view facility) noexcept {
-    if (facility == "FAIL" || facility == "ERROR" || facility == "CONFWARN" || level >= LOG_NOTICE) {
+    if (facility == "FAIL" || facility == "ERROR" || facility == "CONFWARN" || facility == "AUTOCREATE" ||
+        level >= LOG_NOTICE) {
         return log::Level::debug;
     }
     if (level <= LOG_CRIT) return log::Level::error;

@@ -5,7 +5,7 @@ import { RedisServer } from '../cluster/lib/redis.mjs';
 import { Broker } from './broker.mjs';
 import { Bridge, session, setup } from './lib/bridge.mjs';
 import { Feed } from './lib/feed.mjs';
-import { readOffsets, readStream, recordsDone, tally } from './lib/stream.mjs';
+import { emitted, readOffsets, readStream, recordsDone, tally } from './lib/stream.mjs';
 
 const checks = new Checks('storm');
 const keys = Array.from({ length: 1000 }, (_, i) => `key-${i}`);
@@ -182,6 +182,44 @@ await checks.step('20,000 records to 8 namespaces on 4 streams, a bridge killed 
     }
     console.log(`      storm: ${cuts} connections cut, lengths of the streams ${await Promise.all(streams.map((stream) => store.xlen(stream)))}`);
   }), { timeout: 90000 });
+
+await checks.step('a bridge died between its writes to two streams: the one that lacks the end gets it, the others get nothing twice', async () => {
+  const redis = await RedisServer.start({});
+  const store = redis.client();
+  let bridge = null;
+  try {
+    await broker.createTopic('behind', 1);
+    bridge = await Bridge.start({
+      name: 'behind', brokers: broker, redis, options: { '--group': 'behind', '--events-stream': '', '--redis-stream-count': '4' },
+      routes: { topics: { behind: manyEmits.topics.wide } },
+    });
+    const feed = new Feed(broker, 'behind', ['key-0']);
+    const done = async () => Math.min(...await Promise.all(streams.map((stream) => recordsDone(store, 'behind', { stream, group: 'behind' }))));
+    await feed.burst(10);
+    await until(10000, async () => await done() === 10, 'ten records');
+    same(await bridge.terminate(), 0, 'exit code');
+    // As if the last batch, of five, had not come to one of the streams.
+    const [late] = (await Promise.all(streams.map(async (stream) => [stream, await readStream(store, { stream })]))).filter(([, entries]) => entries.length > 0);
+    const lost = late[1].filter(({ data }) => data.packet.data[1].n >= 5).map(({ id }) => id);
+    same(await store.xdel(late[0], ...lost), lost.length, 'entries taken away');
+    const field = `sio:offsets:{${late[0]}}`;
+    const [epoch] = (await store.hget(field, 'behind/behind/0')).split(' ');
+    await store.hset(field, 'behind/behind/0', `${epoch} 5`);
+    await feed.burst(10);
+    await feed.end();
+    bridge.spawn();
+    await bridge.ready();
+    await until(10000, async () => await done() === 20, 'all records');
+    const entries = (await Promise.all(streams.map((stream) => readStream(store, { stream })))).flat();
+    for (const nsp of namespaces) same(emitted(entries.filter((entry) => entry.nsp === nsp)).map(([, { n }]) => n), Array.from({ length: 20 }, (_, n) => n), `what ${nsp} has`);
+  } catch (error) {
+    error.message += `\n---- end of the log ----\n${bridge?.log().slice(-1500)}`;
+    throw error;
+  } finally {
+    await bridge?.stop();
+    await redis.end();
+  }
+}, { timeout: 40000 });
 
 await checks.step('40,000 records while the broker is killed twice: each once, in order per key',
   () => withPair('broker-dies', {}, async (redis) => {
