@@ -717,7 +717,10 @@ bool Inlet::send_batch(Lane& lane, Batch& batch) {
                 if (!alive.expired()) on_answer(generation, index, attempt, number, stream, reply);
             });
         if (!is_sent) {
-            if (stream > 0) ++lane.attempt;  // all of it again
+            if (stream > 0) {  // a part of it is under way: all that is goes again
+                ++lane.attempt;
+                lane.sent = 0;
+            }
             return false;
         }
     }

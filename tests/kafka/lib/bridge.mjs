@@ -1,7 +1,7 @@
 // A sio-bridge for tests: started, killed, frozen and started again under the same name.
 
 import { spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -85,8 +85,20 @@ export class Bridge {
         return (await httpGet(`${this.url}/ready`, { timeout: 1000 }).catch(() => null))?.status === 200;
       }, `GET /ready = 200 of ${this.name}`);
     } catch (error) {
-      error.message += `; its log ends with: ${this.log().trim().slice(-700)}`;
+      error.message += `; threads: ${this.threads()}; its log ends with: ${this.log().trim().slice(-700)}`;
       throw error;
+    }
+  }
+
+  /** What its threads wait for, for whoever looks into a bridge that hangs. */
+  threads() {
+    try {
+      return readdirSync(`/proc/${this.pid}/task`).map((id) => {
+        const of = (file) => readFileSync(`/proc/${this.pid}/task/${id}/${file}`, 'utf8').trim();
+        return `${of('comm')} ${/^State:\s+(\S)/m.exec(of('status'))[1]} ${of('wchan')}`;
+      }).join(', ');
+    } catch (error) {
+      return error.message;
     }
   }
 
