@@ -196,7 +196,7 @@ struct Outgoing {
 
     std::string_view emitter_nsp = {};  ///< broadcast: written as an emitter does, who names the namespace again
     std::string_view event = {};        ///< raw JSON
-    std::string_view arguments = {};  ///< raw JSON, comma-separated, without brackets; canonical placeholders
+    std::string_view arguments = {};    ///< raw JSON, comma-separated, without brackets; canonical placeholders
     std::span<const std::string> attachments = {};
     std::optional<std::uint64_t> packet_id = {};  ///< broadcast to one socket that is to acknowledge
 

@@ -168,7 +168,7 @@ Test(kafka_consumer, gives_way_even_before_it_has_started_and_takes_over_when_th
     const auto first = join(bench, one, {"t"});
     cr_assert(bench.run(8'000, [&] { return one.assigned.size() == 4; }));
     const auto second = join(bench, two, {"t"});
-    cr_assert(bench.run(10'000, [&] { return two.assigned.size() == 2 && one.assigned.size() == 2; }));
+    cr_assert(bench.run(40'000, [&] { return two.assigned.size() == 2 && one.assigned.size() == 2; }));
     cr_expect(one.revocations == 1 && one.revoked == 4 && !one.was_lost && one.records.empty());
     one.start();
     one.starts = true;
