@@ -4,18 +4,11 @@
 
 #include <cstdlib>
 
+#include "base/bytes.h"
+
 namespace sio::authd {
 
-std::string Digest::hex() const {
-    static constexpr std::string_view digits = "0123456789abcdef";
-    std::string out;
-    out.reserve(2 * bytes.size());
-    for (const unsigned char byte : bytes) {
-        out += digits[byte >> 4U];
-        out += digits[byte & 15U];
-    }
-    return out;
-}
+std::string Digest::hex() const { return base::to_hex(bytes.data(), bytes.size()); }
 
 Digest sha256(std::string_view text) noexcept {
     Digest digest;

@@ -39,12 +39,7 @@ std::optional<std::pair<std::uint64_t, std::uint64_t>> parse_id(std::string_view
 std::string random_name() {
     std::array<unsigned char, 16> bytes{};
     static_cast<void>(!getrandom(bytes.data(), bytes.size(), 0));
-    std::string name;
-    for (const unsigned char byte : bytes) {
-        name += "0123456789abcdef"[byte >> 4U];
-        name += "0123456789abcdef"[byte & 15U];
-    }
-    return name;
+    return base::to_hex(bytes.data(), bytes.size());
 }
 
 std::string name_of(const Revocation& revocation) {

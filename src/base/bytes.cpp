@@ -259,8 +259,16 @@ bool matches_glob(std::string_view pattern, std::string_view text, std::string_v
     return p == pattern.size();
 }
 
+void append_hex(std::string& out, std::string_view data) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    for (const char c : data) {
+        const auto byte = static_cast<unsigned char>(c);
+        out += digits[byte >> 4U];
+        out += digits[byte & 15U];
+    }
+}
+
 std::string one_line(std::string_view text) {
-    constexpr std::string_view hex = "0123456789abcdef";
     std::string out;
     for (const char c : text) {
         const auto code = static_cast<unsigned char>(c);
@@ -268,8 +276,7 @@ std::string one_line(std::string_view text) {
             out += c;
         } else {
             out += "\\u00";
-            out += hex[code >> 4U];
-            out += hex[code & 15U];
+            append_hex(out, {&c, 1});
         }
     }
     return out;

@@ -17,6 +17,14 @@ void append_base64(std::string& out, std::string_view data);
 /// `=`. Returns nothing when any other character is met.
 std::optional<std::string> decode_base64(std::string_view text);
 
+/// Appends each byte as two digits in lower case.
+void append_hex(std::string& out, std::string_view data);
+inline std::string to_hex(const unsigned char* data, std::size_t size) {
+    std::string out;
+    append_hex(out, {reinterpret_cast<const char*>(data), size});
+    return out;
+}
+
 /// A streaming UTF-8 check (RFC 3629: no surrogates, no overlong forms, nothing above U+10FFFF).
 ///
 /// feed() returns false at the first byte that can no longer become valid text; at_boundary() is false inside a

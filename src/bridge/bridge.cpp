@@ -309,7 +309,6 @@ void Bridge::on_probe(bool reachable, const std::string& reason) {
     } else {
         log::error("bridge", "kafka_away", {{"brokers", config_.kafka.brokers}, {"reason", reason}});
     }
-    kafka_known_ = true;
     say_alive();
 }
 
@@ -322,8 +321,8 @@ void Bridge::on_up(redis::Connection&) {
 }
 
 void Bridge::on_down(redis::Connection&, std::string_view) {
-    if (inlet_ != nullptr) inlet_->redis_down();
-    if (outlet_ != nullptr) outlet_->redis_down();
+    // What was under way is answered with null, and done again by redis_up(). The lease lasts its time: Redis may be
+    // back.
 }
 
 void Bridge::on_inlet_lost(const Error& error) {
@@ -349,9 +348,9 @@ std::string Bridge::checks() const {
         out.raw(name, wire::ObjectWriter().boolean("ok", ok).text("detail", detail).object());
     };
     check("kafka", probe_->is_reachable(),
-          probe_->is_reachable() ? counted(probe_->brokers(), "broker")
-          : kafka_known_         ? probe_->reason()
-                                 : "not reached yet");
+          probe_->is_reachable()     ? counted(probe_->brokers(), "broker")
+          : probe_->reason().empty() ? "not reached yet"
+                                     : probe_->reason());
     check("redis", commands_.is_up(),
           commands_.is_up()                 ? commands_.endpoint().to_string()
           : commands_.down_reason().empty() ? "not reached yet"
@@ -448,6 +447,15 @@ void Bridge::on_trace(RecordName record, Answer answer) {
     wire::ObjectWriter out;
     out.text("record", record.topic + '/' + id_of(record.partition, record.offset)).text("node", config_.node);
     const auto found = ring_.find(record.topic, record.partition, record.offset);
+    const auto waiting =
+        inlet_ == nullptr ? std::nullopt : inlet_->in_flight(record.topic, record.partition, record.offset);
+    if (waiting && !found) {
+        out.raw("time_ms", or_null(waiting->time_ms))
+            .number("consumed_ms", waiting->consumed_ms)
+            .text("outcome", to_string(Outcome::pending))
+            .raw("entries", "[]");
+        return answer(out.members());
+    }
     if (!found) {
         const auto next = inlet_ == nullptr ? std::nullopt : inlet_->next_of(record.topic, record.partition);
         if (!next) {

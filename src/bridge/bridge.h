@@ -95,7 +95,6 @@ private:
 
     std::unordered_map<std::uint64_t, Answer> products_;
     std::uint64_t next_product_ = 1;
-    bool kafka_known_ = false;
     bool is_draining_ = false;
     base::Millis drain_until_ = 0;
     std::string told_status_;

@@ -65,11 +65,7 @@ Option name_text(Option option, std::string& target) {
 Option topic(Option option, std::string& target) {
     option.value = "TOPIC";
     option.set = [&target](std::string_view given) -> Result<void> {
-        const bool is_legal = std::ranges::all_of(given, [](char c) {
-            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-                   c == '-';
-        });
-        if (!is_legal || given == "." || given == ".." || given.size() > max_name_bytes) {
+        if (!given.empty() && !kafka::is_topic_name(given)) {
             return fail(Errc::malformed, "'" + std::string(given) +
                                              "' is no name of a topic: it has letters, digits, " +
                                              "'.', '_' and '-', at most 249");

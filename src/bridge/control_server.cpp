@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "bridge/server.h"
 #include "daemon/line_server.h"
+#include "kafka/settings.h"
 #include "wire/admin.h"
 
 namespace sio::bridge {
@@ -19,7 +20,6 @@ constexpr std::size_t max_clients = 256;
 constexpr std::size_t max_dlq_records = 10'000;  // of one command
 constexpr std::size_t default_dlq_limit = 100;
 constexpr std::size_t max_headers = 100;  // of one record to be produced
-constexpr std::size_t max_topic_bytes = 249;
 constexpr std::uint64_t max_partition = std::numeric_limits<std::int32_t>::max();
 constexpr std::uint64_t max_offset = std::numeric_limits<std::int64_t>::max();
 
@@ -55,12 +55,9 @@ Result<std::string> topic_of(std::string_view object) {
     auto topic = text_of(object, "topic");
     if (!topic) return tl::unexpected(topic.error());
     if (!*topic) return malformed("topic is missing");
-    const bool is_legal = std::ranges::all_of(**topic, [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-               c == '-';
-    });
-    if ((*topic)->empty() || (*topic)->size() > max_topic_bytes || !is_legal || **topic == "." || **topic == "..") {
-        return malformed("topic: '" + base::one_line((*topic)->substr(0, max_topic_bytes)) + "' is no name of a topic");
+    if (!kafka::is_topic_name(**topic)) {
+        return malformed("topic: '" + base::one_line((*topic)->substr(0, kafka::max_topic_bytes)) +
+                         "' is no name of a topic");
     }
     return std::move(**topic);
 }

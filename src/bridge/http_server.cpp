@@ -181,21 +181,9 @@ private:
     }
 
     void write() {
-        std::size_t sent = 0;
-        while (sent < out_.size()) {
-            const ssize_t n = ::send(fd_.get(), out_.data() + sent, out_.size() - sent, MSG_NOSIGNAL);
-            if (n < 0 && errno == EINTR) continue;
-            if (n < 0) {
-                if (errno != EAGAIN) {
-                    close();
-                    return;
-                }
-                break;
-            }
-            sent += static_cast<std::size_t>(n);
-        }
-        if (sent == 0) return;
-        out_.erase(0, sent);
+        const std::size_t before = out_.size();
+        if (!net::send_some(fd_.get(), out_)) return close();
+        if (out_.size() == before) return;
         if (!out_.empty()) return;
         arm();
         // Closing with bytes unread would send a reset, which can overtake the answer: the peer closes, or the timer.

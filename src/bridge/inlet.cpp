@@ -304,6 +304,7 @@ void Inlet::on_assigned(std::span<const kafka::Partition> partitions) {
     ++stats_.rebalances;
     for (const kafka::Partition& partition : partitions) {
         auto lane = std::make_unique<Lane>();
+        lane->index = lanes_.size();
         lane->partition = partition;
         lane->field = options_.group + '/' + partition.topic + '/' + std::to_string(partition.number);
         lane->trace = ring_.lane_of(partition.topic, partition.number);
@@ -332,13 +333,12 @@ void Inlet::take(Lane& lane, std::string_view hint) {
 }
 
 void Inlet::take_stream(Lane& lane, std::size_t stream, std::string_view hint) {
-    const auto index = static_cast<std::size_t>(
-        std::ranges::find_if(lanes_, [&](const auto& one) { return one.get() == &lane; }) - lanes_.begin());
-    const bool is_sent = commands_.send({"EVALSHA", take_.sha(), "1", streams_[stream].offsets, lane.field, hint},
-                                        [this, alive = std::weak_ptr<char>(alive_), generation = generation_, index,
-                                         attempt = lane.attempt, stream](const redis::Reply* reply) {
-                                            if (!alive.expired()) on_taken(generation, index, attempt, stream, reply);
-                                        });
+    const bool is_sent =
+        commands_.send({"EVALSHA", take_.sha(), "1", streams_[stream].offsets, lane.field, hint},
+                       [this, alive = std::weak_ptr<char>(alive_), generation = generation_, index = lane.index,
+                        attempt = lane.attempt, stream](const redis::Reply* reply) {
+                           if (!alive.expired()) on_taken(generation, index, attempt, stream, reply);
+                       });
     if (is_sent) ++lane.answers_due;
 }
 
@@ -461,10 +461,6 @@ void Inlet::redis_up() {
     }
 }
 
-void Inlet::redis_down() {
-    // What was sent is answered with null, and sent again by redis_up().
-}
-
 // --- records --------------------------------------------------------------------------------------------------------
 
 Inlet::Lane* Inlet::find_lane(std::string_view topic, std::int32_t partition) noexcept {
@@ -532,18 +528,16 @@ void Inlet::on_record(const kafka::Record& record) {
             ++stats_.dead[static_cast<std::size_t>(kind)];
             ++batch.waits;
             ring_.add_reason(lane->trace, record.offset, done.error().what);
-            const auto index = static_cast<std::size_t>(
-                std::ranges::find_if(lanes_, [&](const auto& one) { return one.get() == lane; }) - lanes_.begin());
-            batch.extra += dead_letters_.bury(
-                record, kind, done.error().what,
-                [this, alive = std::weak_ptr<char>(alive_), generation = generation_, index, number = batch.number] {
-                    if (alive.expired() || generation != generation_) return;
-                    Lane& of = *lanes_[index];
-                    for (const auto& one : of.batches) {
-                        if (one->number == number) --one->waits;
-                    }
-                    send_lane(of);
-                });
+            batch.extra += dead_letters_.bury(record, kind, done.error().what,
+                                              [this, alive = std::weak_ptr<char>(alive_), generation = generation_,
+                                               index = lane->index, number = batch.number] {
+                                                  if (alive.expired() || generation != generation_) return;
+                                                  Lane& of = *lanes_[index];
+                                                  for (const auto& one : of.batches) {
+                                                      if (one->number == number) --one->waits;
+                                                  }
+                                                  send_lane(of);
+                                              });
         } else {
             note.entries = record_entries_;
             note.stream = record_stream_;
@@ -684,8 +678,6 @@ void Inlet::send_lane(Lane& lane) {
 }
 
 bool Inlet::send_batch(Lane& lane, Batch& batch) {
-    const auto index = static_cast<std::size_t>(
-        std::ranges::find_if(lanes_, [&](const auto& one) { return one.get() == &lane; }) - lanes_.begin());
     batch.due = streams_.size();
     batch.ids.assign(streams_.size(), {});
     batch.passed = 0;
@@ -711,9 +703,9 @@ bool Inlet::send_batch(Lane& lane, Batch& batch) {
             words.emplace_back(&entry.type, 1);
             words.push_back(text.substr(entry.data_at, entry.end - entry.data_at));
         }
-        const bool is_sent =
-            commands_.send(words, [this, alive = std::weak_ptr<char>(alive_), generation = generation_, index,
-                                   attempt = lane.attempt, number = batch.number, stream](const redis::Reply* reply) {
+        const bool is_sent = commands_.send(
+            words, [this, alive = std::weak_ptr<char>(alive_), generation = generation_, index = lane.index,
+                    attempt = lane.attempt, number = batch.number, stream](const redis::Reply* reply) {
                 if (!alive.expired()) on_answer(generation, index, attempt, number, stream, reply);
             });
         if (!is_sent) {
@@ -819,6 +811,17 @@ std::vector<PartitionView> Inlet::partitions() const {
         return std::pair(a.topic, a.number) < std::pair(b.topic, b.number);
     });
     return views;
+}
+
+std::optional<Note> Inlet::in_flight(std::string_view topic, std::int32_t partition, std::int64_t offset) const {
+    for (const auto& lane : lanes_) {
+        if (lane->partition.number != partition || lane->partition.topic != topic) continue;
+        for (const auto& batch : lane->batches) {
+            const auto found = std::ranges::find(batch->notes, offset, &Note::offset);
+            if (found != batch->notes.end()) return *found;
+        }
+    }
+    return std::nullopt;
 }
 
 std::optional<std::int64_t> Inlet::next_of(std::string_view topic, std::int32_t partition) const {

@@ -92,7 +92,6 @@ public:
     Result<void> set_routes(std::shared_ptr<const routes::Routes> routes);
 
     void redis_up();
-    void redis_down();
     /// Once a second.
     void tick();
 
@@ -107,6 +106,9 @@ public:
     /// The group has said what is ours, and we read it.
     [[nodiscard]] bool is_reading() const noexcept { return is_started_; }
     [[nodiscard]] std::vector<PartitionView> partitions() const;
+    /// A record that was read and is not in Redis yet.
+    [[nodiscard]] std::optional<Note> in_flight(std::string_view topic, std::int32_t partition,
+                                                std::int64_t offset) const;
     /// The offset Redis has of a partition that is ours; nothing when it is not.
     [[nodiscard]] std::optional<std::int64_t> next_of(std::string_view topic, std::int32_t partition) const;
     [[nodiscard]] std::size_t bytes_in_flight() const noexcept { return held_; }
@@ -152,6 +154,7 @@ private:
     };
     enum class State : std::uint8_t { taking, taken, reading, fenced };
     struct Lane {
+        std::size_t index = 0;  // in lanes_
         kafka::Partition partition;
         std::string field;
         std::uint32_t trace = 0;

@@ -1,41 +1,13 @@
 // GET /metrics of the bridge.
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 
 #include "bridge/bridge.h"
+#include "daemon/exposition.h"
 
 namespace sio::bridge {
 
 namespace {
-
-/// Prometheus text 0.0.4 in the making.
-class Exposition {
-public:
-    void family(std::string_view name, std::string_view kind, std::string_view help) {
-        out_.append("# HELP ").append(name).append(" ").append(help).append("\n# TYPE ").append(name);
-        out_.append(" ").append(kind).append("\n");
-    }
-    void sample(std::string_view name, double value, std::string_view labels = {}) {
-        char text[32];
-        std::snprintf(text, sizeof text, "%.15g", value);
-        out_.append(name).append(labels).append(" ").append(text).append("\n");
-    }
-    void counter(std::string_view name, std::string_view help, std::uint64_t value) {
-        family(name, "counter", help);
-        sample(name, static_cast<double>(value));
-    }
-    void gauge(std::string_view name, std::string_view help, double value) {
-        family(name, "gauge", help);
-        sample(name, value);
-    }
-    [[nodiscard]] std::string take() { return std::move(out_); }
-
-private:
-    std::string out_;
-};
 
 std::string label(std::string_view name, std::string_view value) {
     std::string text = "{";
@@ -49,17 +21,10 @@ std::string labels_of(const PartitionView& view) {
     return text;
 }
 
-double resident_bytes() {
-    std::ifstream file("/proc/self/statm");
-    std::uint64_t total = 0, resident = 0;
-    file >> total >> resident;
-    return static_cast<double>(resident) * static_cast<double>(sysconf(_SC_PAGESIZE));
-}
-
 }  // namespace
 
 std::string Bridge::metrics_text() {
-    Exposition out;
+    daemon::Exposition out;
     out.gauge("sio_bridge_kafka_connected", "Whether a broker answers.", probe_->is_reachable() ? 1 : 0);
     out.gauge("sio_bridge_redis_connected", "Whether Redis answers.", commands_.is_up() ? 1 : 0);
     if (inlet_ != nullptr) {
@@ -141,7 +106,7 @@ std::string Bridge::metrics_text() {
               static_cast<double>(loop_.longest_turn()) / 1e6);
     out.counter("sio_bridge_loop_slow_turns_total", "Turns of the event loop that took 10 ms or more.",
                 loop_.slow_turns());
-    out.gauge("process_resident_memory_bytes", "Resident memory.", resident_bytes());
+    out.gauge("process_resident_memory_bytes", "Resident memory.", daemon::memory_in_use().resident);
     out.gauge("process_uptime_seconds", "Time since the start.", static_cast<double>(loop_.now() - started_) / 1000.0);
     return out.take();
 }

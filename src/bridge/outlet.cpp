@@ -39,12 +39,7 @@ return 0
 std::string random_suffix() {
     std::array<unsigned char, 8> bytes{};
     static_cast<void>(!getrandom(bytes.data(), bytes.size(), 0));
-    std::string text;
-    for (const unsigned char byte : bytes) {
-        text += "0123456789abcdef"[byte >> 4U];
-        text += "0123456789abcdef"[byte & 15U];
-    }
-    return text;
+    return base::to_hex(bytes.data(), bytes.size());
 }
 
 redis::ConnectionOptions reader_options() {
@@ -142,11 +137,6 @@ bool Outlet::is_leader() const noexcept { return stage_ != Stage::idle; }
 void Outlet::redis_up() {
     ask_lease();
     flush_acks();
-}
-
-void Outlet::redis_down() {
-    acks_under_way_ = 0;
-    // The lease is held until its time is over: Redis may be back before.
 }
 
 void Outlet::tick() {
@@ -466,21 +456,21 @@ void Outlet::settle(std::string_view id) {
 
 /// One command at a time, so that what a lost connection leaves in doubt is known, and sent again.
 void Outlet::flush_acks() {
-    if (acks_.empty() || acks_under_way_ != 0 || !commands_.is_up()) return;
+    if (acks_.empty() || is_acking_ || !commands_.is_up()) return;
     const std::size_t count = std::min(acks_.size(), max_acks);
     std::vector<std::string_view> words = {"XACK", options_.stream, options_.group};
     for (std::size_t i = 0; i < count; ++i) words.emplace_back(acks_[i]);
     const bool is_sent =
         commands_.send(words, [this, alive = std::weak_ptr<char>(alive_), count](const redis::Reply* reply) {
             if (alive.expired()) return;
-            acks_under_way_ = 0;
+            is_acking_ = false;
             if (reply == nullptr) return;
             if (reply->is_error()) return complain("ack_refused", reply->text);
             acks_.erase(acks_.begin(), acks_.begin() + static_cast<std::ptrdiff_t>(count));
             flush_acks();
             go_on_soon();
         });
-    if (is_sent) acks_under_way_ = count;
+    is_acking_ = is_sent;
 }
 
 void Outlet::complain(std::string_view event, std::string_view why) {

@@ -56,7 +56,6 @@ public:
 
     void start();
     void redis_up();
-    void redis_down();
     /// Once a second.
     void tick();
     /// Reads no more, and hands the lease back when all is reported.
@@ -144,7 +143,7 @@ private:
     std::size_t open_count_ = 0;
     std::deque<Waiting> waiting_;
     std::vector<std::string> acks_;
-    std::size_t acks_under_way_ = 0;
+    bool is_acking_ = false;  // the first of them are being acknowledged
     /// Topics that Kafka would not take: their entries stay where they are until the next look at what is old.
     std::unordered_map<std::string, std::string> put_off_;
     base::Millis look_again_at_ = 0;

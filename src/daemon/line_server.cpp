@@ -39,21 +39,7 @@ public:
     }
 
     void flush() {
-        if (is_closed_) return;
-        std::size_t sent = 0;
-        while (sent < out_.size()) {
-            const ssize_t n = ::send(fd_.get(), out_.data() + sent, out_.size() - sent, MSG_NOSIGNAL);
-            if (n < 0 && errno == EINTR) continue;
-            if (n < 0) {
-                if (errno != EAGAIN) {
-                    close();
-                    return;
-                }
-                break;
-            }
-            sent += static_cast<std::size_t>(n);
-        }
-        out_.erase(0, sent);
+        if (!is_closed_ && !net::send_some(fd_.get(), out_)) close();
     }
 
     /// Closes once what has been said is written, as far as it goes.

@@ -140,17 +140,7 @@ public:
 
 private:
     void flush() {
-        std::size_t sent = 0;
-        while (sent < out_.size()) {
-            const ssize_t n = ::send(fd_.get(), out_.data() + sent, out_.size() - sent, MSG_NOSIGNAL);
-            if (n < 0 && errno == EINTR) continue;
-            if (n < 0) {
-                if (errno != EAGAIN) broken_ = true;
-                break;
-            }
-            sent += static_cast<std::size_t>(n);
-        }
-        out_.erase(0, sent);
+        if (!net::send_some(fd_.get(), out_)) broken_ = true;
         if (broken_) out_.clear();  // its end will be read soon
     }
 

@@ -441,37 +441,28 @@ void Api::append_metrics(ObjectWriter& out) const {
         .raw("apiKeys", keys.object());
 }
 
-void Api::append_metrics(std::string& out) const {
-    const auto head = [&out](std::string_view name, std::string_view kind, std::string_view help) {
-        out.append("# HELP ").append(name).append(" ").append(help).append("\n# TYPE ").append(name);
-        out.append(" ").append(kind).append("\n");
-    };
-    const auto line = [&out](std::string_view name, const std::string& labels, std::uint64_t value) {
-        out.append(name).append(labels).append(" ").append(std::to_string(value)).append("\n");
-    };
-    head("sio_api_requests_total", "counter", "Requests of the HTTP API, by name of the key, command and status.");
+void Api::append_metrics(daemon::Exposition& out) const {
+    out.family("sio_api_requests_total", "counter",
+               "Requests of the HTTP API, by name of the key, command and status.");
     for (const auto& [name, verbs] : stats_.by_name) {
         for (std::size_t verb = 0; verb < verbs.size(); ++verb) {
             for (std::size_t which = 0; which < ApiStats::classes; ++which) {
                 if (verbs[verb][which] == 0) continue;
-                line("sio_api_requests_total",
-                     "{key=\"" + name + "\",command=\"" + std::string(to_string(static_cast<ApiVerb>(verb))) +
-                         "\",status=\"" + std::string(class_names[which]) + "\"}",
-                     verbs[verb][which]);
+                out.sample("sio_api_requests_total", verbs[verb][which],
+                           "{key=\"" + name + "\",command=\"" + std::string(to_string(static_cast<ApiVerb>(verb))) +
+                               "\",status=\"" + std::string(class_names[which]) + "\"}");
             }
         }
     }
-    head("sio_api_refused_total", "counter", "Requests of the HTTP API that were refused before they were read.");
-    line("sio_api_refused_total", R"({reason="key"})", stats_.refused_key);
-    line("sio_api_refused_total", R"({reason="origin"})", stats_.refused_origin);
-    line("sio_api_refused_total", R"({reason="rate"})", stats_.refused_rate);
-    line("sio_api_refused_total", R"({reason="busy"})", stats_.refused_busy);
-    head("sio_api_replays_total", "counter", "Requests answered again from their Idempotency-Key.");
-    line("sio_api_replays_total", "", stats_.replays);
-    head("sio_api_forgotten_total", "counter", "Answers under an Idempotency-Key forgotten before their time.");
-    line("sio_api_forgotten_total", "", forgotten());
-    head("sio_api_open", "gauge", "Requests of the HTTP API that are received or carried out.");
-    line("sio_api_open", "", jobs_.size());
+    out.family("sio_api_refused_total", "counter", "Requests of the HTTP API that were refused before they were read.");
+    out.sample("sio_api_refused_total", stats_.refused_key, R"({reason="key"})");
+    out.sample("sio_api_refused_total", stats_.refused_origin, R"({reason="origin"})");
+    out.sample("sio_api_refused_total", stats_.refused_rate, R"({reason="rate"})");
+    out.sample("sio_api_refused_total", stats_.refused_busy, R"({reason="busy"})");
+    out.counter("sio_api_replays_total", "Requests answered again from their Idempotency-Key.", stats_.replays);
+    out.counter("sio_api_forgotten_total", "Answers under an Idempotency-Key forgotten before their time.",
+                forgotten());
+    out.gauge("sio_api_open", "Requests of the HTTP API that are received or carried out.", jobs_.size());
 }
 
 }  // namespace sio::gateway

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "daemon/exposition.h"
 #include "gateway/api_idempotency.h"
 #include "gateway/api_keys.h"
 #include "gateway/api_request.h"
@@ -76,7 +77,7 @@ public:
     [[nodiscard]] std::uint64_t forgotten() const noexcept { return idempotency_.forgotten(); }
     /// Members for GET /metrics, and lines for Prometheus.
     void append_metrics(wire::ObjectWriter& out) const;
-    void append_metrics(std::string& out) const;
+    void append_metrics(daemon::Exposition& out) const;
 
     Wish on_head(std::uint64_t number, const proto::HttpHead& head, HttpAnswer& answer) override;
     [[nodiscard]] std::size_t max_body() const override { return options_.max_body; }

@@ -34,15 +34,7 @@ Digest digest_of(std::string_view text) {
     return digest;
 }
 
-std::string to_hex(const Digest& digest) {
-    static constexpr std::string_view digits = "0123456789abcdef";
-    std::string text;
-    for (const unsigned char byte : digest) {
-        text += digits[byte >> 4U];
-        text += digits[byte & 15U];
-    }
-    return text;
-}
+std::string to_hex(const Digest& digest) { return base::to_hex(digest.data(), digest.size()); }
 
 Result<ApiKeys> ApiKeys::parse(std::string_view text, std::string_view source) {
     ApiKeys keys;

@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "daemon/exposition.h"
 #include "daemon/limits.h"
 #include "daemon/notify.h"
 #include "net/listener.h"
@@ -46,22 +47,6 @@ std::string node_name() {
     char host[256] = "localhost";
     gethostname(host, sizeof host - 1);
     return std::string(host) + '#' + std::to_string(getpid());
-}
-
-struct Memory {
-    std::uint64_t resident = 0;
-    std::uint64_t virtual_size = 0;
-};
-
-Memory memory_in_use() {
-    Memory memory;
-    if (const auto text = read_file("/proc/self/statm")) {
-        const auto page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-        char* end = nullptr;
-        memory.virtual_size = std::strtoull(text->c_str(), &end, 10) * page;
-        memory.resident = std::strtoull(end, nullptr, 10) * page;
-    }
-    return memory;
 }
 
 }  // namespace
@@ -400,7 +385,7 @@ std::string Gateway::health() {
 }
 
 std::string Gateway::metrics() {
-    const Memory memory = memory_in_use();
+    const daemon::Memory memory = daemon::memory_in_use();
     const EngineStats& engine = engine_.stats();
     const OutboxStats& outbox = engine_.outbox().stats();
     const HubStats& hub = hub_.stats();
@@ -489,160 +474,148 @@ std::string Gateway::metrics() {
 }
 
 std::string Gateway::prometheus() {
-    std::string out;
-    const auto one = [&out](std::string_view name, std::string_view kind, std::string_view help, double value,
-                            std::string_view labels = {}) {
-        if (!help.empty()) {
-            out.append("# HELP ").append(name).append(" ").append(help).append("\n# TYPE ").append(name);
-            out.append(" ").append(kind).append("\n");
-        }
-        char text[32];
-        std::snprintf(text, sizeof text, "%.15g", value);
-        out.append(name).append(labels).append(" ").append(text).append("\n");
-    };
-    const auto counter = [&one](std::string_view name, std::string_view help, std::uint64_t value) {
-        one(name, "counter", help, static_cast<double>(value));
-    };
-    const auto gauge = [&one](std::string_view name, std::string_view help, std::uint64_t value) {
-        one(name, "gauge", help, static_cast<double>(value));
-    };
+    daemon::Exposition out;
     const EngineStats& engine = engine_.stats();
     const OutboxStats& outbox = engine_.outbox().stats();
     const HubStats& hub = hub_.stats();
-    gauge("sio_connections", "TCP connections open now.", engine_.connection_count());
-    gauge("sio_sessions", "Engine.IO sessions open now.", engine_.session_count());
-    gauge("sio_sockets", "Sockets in all namespaces now.", hub_.socket_count());
-    gauge("sio_rooms", "Rooms with members now.", hub_.room_count());
-    gauge("sio_redis_connected", "Whether Redis answers and all it has is read.",
-          cluster_ != nullptr && cluster_->is_live() ? 1 : 0);
+    out.gauge("sio_connections", "TCP connections open now.", engine_.connection_count());
+    out.gauge("sio_sessions", "Engine.IO sessions open now.", engine_.session_count());
+    out.gauge("sio_sockets", "Sockets in all namespaces now.", hub_.socket_count());
+    out.gauge("sio_rooms", "Rooms with members now.", hub_.room_count());
+    out.gauge("sio_redis_connected", "Whether Redis answers and all it has is read.",
+              cluster_ != nullptr && cluster_->is_live() ? 1 : 0);
     if (cluster_ != nullptr) {
         const ClusterStats& cluster = cluster_->stats();
-        counter("sio_stream_entries_read_total", "Entries read from the stream.", cluster.entries_read);
-        counter("sio_stream_entries_written_total", "Entries written to the stream.", cluster.entries_written);
-        counter("sio_stream_entries_malformed_total", "Entries and messages of other nodes that make no sense.",
-                cluster.entries_malformed);
-        counter("sio_stream_entries_repeated_total", "Entries that were written twice, and dropped.",
-                cluster.entries_repeated);
-        counter("sio_stream_entries_missed_total", "Entries trimmed before they were read.", cluster.entries_missed);
-        counter("sio_stream_gaps_total", "Times the stream was trimmed past this gateway.", cluster.gaps);
-        gauge("sio_spool", "Events that have not come back from the stream yet.", cluster_->spooled());
-        counter("sio_spool_dropped_total", "Events that waited for Redis and did not fit.", cluster.spool_dropped);
-        counter("sio_cluster_requests_out_total", "Questions to other nodes.", cluster.requests_out);
-        counter("sio_cluster_requests_in_total", "Questions of other nodes.", cluster.requests_in);
-        counter("sio_cluster_requests_timed_out_total", "Questions that not all nodes answered.",
-                cluster.requests_timed_out);
-        counter("sio_cluster_requests_withheld_total",
-                "Questions not asked because servers of the classic adapter would fail on them.",
-                cluster.requests_withheld);
-        counter("sio_sessions_restored_total", "Clients that came back from another node.", cluster.sessions_restored);
-        counter("sio_sessions_lost_total", "Clients that came back and were not known any more.",
-                cluster.sessions_lost);
+        out.counter("sio_stream_entries_read_total", "Entries read from the stream.", cluster.entries_read);
+        out.counter("sio_stream_entries_written_total", "Entries written to the stream.", cluster.entries_written);
+        out.counter("sio_stream_entries_malformed_total", "Entries and messages of other nodes that make no sense.",
+                    cluster.entries_malformed);
+        out.counter("sio_stream_entries_repeated_total", "Entries that were written twice, and dropped.",
+                    cluster.entries_repeated);
+        out.counter("sio_stream_entries_missed_total", "Entries trimmed before they were read.",
+                    cluster.entries_missed);
+        out.counter("sio_stream_gaps_total", "Times the stream was trimmed past this gateway.", cluster.gaps);
+        out.gauge("sio_spool", "Events that have not come back from the stream yet.", cluster_->spooled());
+        out.counter("sio_spool_dropped_total", "Events that waited for Redis and did not fit.", cluster.spool_dropped);
+        out.counter("sio_cluster_requests_out_total", "Questions to other nodes.", cluster.requests_out);
+        out.counter("sio_cluster_requests_in_total", "Questions of other nodes.", cluster.requests_in);
+        out.counter("sio_cluster_requests_timed_out_total", "Questions that not all nodes answered.",
+                    cluster.requests_timed_out);
+        out.counter("sio_cluster_requests_withheld_total",
+                    "Questions not asked because servers of the classic adapter would fail on them.",
+                    cluster.requests_withheld);
+        out.counter("sio_sessions_restored_total", "Clients that came back from another node.",
+                    cluster.sessions_restored);
+        out.counter("sio_sessions_lost_total", "Clients that came back and were not known any more.",
+                    cluster.sessions_lost);
     }
-    gauge("sio_kafka_connected", "Whether a bridge says that it reaches Kafka.",
-          bridges_ != nullptr && bridges_->is_kafka_connected() ? 1 : 0);
-    gauge("sio_bridges", "Bridges that were heard lately.", bridges_ != nullptr ? bridges_->bridges() : 0);
-    gauge("sio_draining", "Whether the gateway is draining.", draining_ ? 1 : 0);
-    one("sio_loop_longest_turn_seconds", "gauge", "The longest anything has waited for the event loop.",
-        static_cast<double>(loop_.longest_turn()) / 1e6);
-    counter("sio_loop_slow_turns_total", "Turns of the event loop that took 10 ms or more.", loop_.slow_turns());
-    counter("sio_sessions_total", "Engine.IO sessions opened.", engine.sessions_opened);
-    counter("sio_connections_accepted_total", "TCP connections accepted.", engine.connections_accepted);
-    counter("sio_connections_refused_total", "TCP connections over a cap.", engine.connections_refused);
-    counter("sio_upgrades_total", "Sessions that went from polling to WebSocket.", engine.upgrades);
-    counter("sio_http_requests_total", "HTTP requests.", engine.requests);
-    counter("sio_http_requests_refused_total", "HTTP requests answered with an error.", engine.requests_refused);
-    counter("sio_http_timeouts_total", "HTTP connections that were too slow.", engine.timeouts);
-    counter("sio_origins_refused_total", "WebSockets of an origin that is not listed.", engine.origins_refused);
-    counter("sio_messages_in_total", "Engine.IO messages received.", engine.messages_in);
-    counter("sio_bytes_in_total", "Bytes of messages received.", engine.bytes_in);
-    counter("sio_frames_out_total", "Packets sent.", outbox.frames_sent);
-    counter("sio_bytes_out_total", "Bytes sent on WebSockets.", outbox.bytes_sent);
-    counter("sio_writes_total", "Writes to WebSockets.", outbox.writes);
-    counter("sio_writes_blocked_total", "Writes that found a full socket.", outbox.writes_blocked);
-    gauge("sio_bytes_waiting", "Bytes queued for clients.", engine_.outbox().bytes_waiting());
-    counter("sio_relayed_out_total", "Connections handed to gateways of this host.", relay_.stats().out);
-    counter("sio_relayed_in_total", "Connections taken from gateways of this host.", relay_.stats().in);
-    counter("sio_relays_failed_total", "Connections that could not be handed over.", relay_.stats().failures);
-    counter("sio_relays_full_total", "Requests refused because too much waited for their gateway.",
-            relay_.stats().full);
-    counter("sio_hops_out_total", "Connections passed on to gateways of other hosts.", hops_.stats().out);
-    counter("sio_hops_in_total", "Requests taken from gateways of other hosts.", hops_.stats().in);
-    counter("sio_hops_failed_total", "Requests whose gateway on another host did not answer.", hops_.stats().failures);
-    counter("sio_hops_refused_total", "Requests at the hop listener without a valid proof.", hops_.stats().refused);
-    gauge("sio_hops", "Connections passed on just now.", hops_.open());
-    counter("sio_frames_dropped_total", "Packets dropped by the queue policy.", outbox.frames_dropped);
-    counter("sio_clients_too_slow_total", "Clients disconnected for a full queue.", engine.queue_overflows);
-    counter("sio_events_total", "Client events received.", hub.events_in);
-    counter("sio_events_limited_total", "Client events over the rate limit.", hub.events_limited);
-    counter("sio_protocol_errors_total", "Connections closed for a protocol violation.", hub.protocol_errors);
-    counter("sio_waiting_overflows_total", "Connections closed for what they sent before a CONNECT was answered.",
-            hub.waiting_too_long);
-    counter("sio_broadcasts_total", "Events emitted to rooms.", hub.broadcasts);
-    counter("sio_deliveries_total", "Events queued for sockets.", hub.deliveries);
-    counter("sio_volatile_dropped_total", "Volatile events dropped.", hub.volatile_dropped);
-    counter("sio_acks_timed_out_total", "Acknowledgements that did not come.", hub.acks_timed_out);
-    counter("sio_sockets_refused_total", "CONNECTs refused.", hub.sockets_refused);
-    counter("sio_recovered_total", "Sockets that came back and missed nothing.", hub.sockets_recovered);
-    counter("sio_recoveries_failed_total", "Sockets that came back too late.", hub.recoveries_failed);
-    gauge("sio_questions", "Emits that wait for acknowledgements.", hub_.questions());
-    gauge("sio_routes_waiting", "Action lists that wait for a delay or an answer.", runner_.lists_waiting());
-    counter("sio_routes_stopped_total", "Action lists that ended early.", runner_.lists_stopped());
-    counter("sio_routes_refused_total", "Action lists that ended because too many waited.", runner_.lists_refused());
-    gauge("sio_handed_over", "Events that wait for a handler's answer.", admin_.calls_waiting());
-    counter("sio_hands_refused_total", "Events not handed over because too many waited.", admin_.calls_refused());
+    out.gauge("sio_kafka_connected", "Whether a bridge says that it reaches Kafka.",
+              bridges_ != nullptr && bridges_->is_kafka_connected() ? 1 : 0);
+    out.gauge("sio_bridges", "Bridges that were heard lately.", bridges_ != nullptr ? bridges_->bridges() : 0);
+    out.gauge("sio_draining", "Whether the gateway is draining.", draining_ ? 1 : 0);
+    out.gauge("sio_loop_longest_turn_seconds", "The longest anything has waited for the event loop.",
+              static_cast<double>(loop_.longest_turn()) / 1e6);
+    out.counter("sio_loop_slow_turns_total", "Turns of the event loop that took 10 ms or more.", loop_.slow_turns());
+    out.counter("sio_sessions_total", "Engine.IO sessions opened.", engine.sessions_opened);
+    out.counter("sio_connections_accepted_total", "TCP connections accepted.", engine.connections_accepted);
+    out.counter("sio_connections_refused_total", "TCP connections over a cap.", engine.connections_refused);
+    out.counter("sio_upgrades_total", "Sessions that went from polling to WebSocket.", engine.upgrades);
+    out.counter("sio_http_requests_total", "HTTP requests.", engine.requests);
+    out.counter("sio_http_requests_refused_total", "HTTP requests answered with an error.", engine.requests_refused);
+    out.counter("sio_http_timeouts_total", "HTTP connections that were too slow.", engine.timeouts);
+    out.counter("sio_origins_refused_total", "WebSockets of an origin that is not listed.", engine.origins_refused);
+    out.counter("sio_messages_in_total", "Engine.IO messages received.", engine.messages_in);
+    out.counter("sio_bytes_in_total", "Bytes of messages received.", engine.bytes_in);
+    out.counter("sio_frames_out_total", "Packets sent.", outbox.frames_sent);
+    out.counter("sio_bytes_out_total", "Bytes sent on WebSockets.", outbox.bytes_sent);
+    out.counter("sio_writes_total", "Writes to WebSockets.", outbox.writes);
+    out.counter("sio_writes_blocked_total", "Writes that found a full socket.", outbox.writes_blocked);
+    out.gauge("sio_bytes_waiting", "Bytes queued for clients.", engine_.outbox().bytes_waiting());
+    out.counter("sio_relayed_out_total", "Connections handed to gateways of this host.", relay_.stats().out);
+    out.counter("sio_relayed_in_total", "Connections taken from gateways of this host.", relay_.stats().in);
+    out.counter("sio_relays_failed_total", "Connections that could not be handed over.", relay_.stats().failures);
+    out.counter("sio_relays_full_total", "Requests refused because too much waited for their gateway.",
+                relay_.stats().full);
+    out.counter("sio_hops_out_total", "Connections passed on to gateways of other hosts.", hops_.stats().out);
+    out.counter("sio_hops_in_total", "Requests taken from gateways of other hosts.", hops_.stats().in);
+    out.counter("sio_hops_failed_total", "Requests whose gateway on another host did not answer.",
+                hops_.stats().failures);
+    out.counter("sio_hops_refused_total", "Requests at the hop listener without a valid proof.", hops_.stats().refused);
+    out.gauge("sio_hops", "Connections passed on just now.", hops_.open());
+    out.counter("sio_frames_dropped_total", "Packets dropped by the queue policy.", outbox.frames_dropped);
+    out.counter("sio_clients_too_slow_total", "Clients disconnected for a full queue.", engine.queue_overflows);
+    out.counter("sio_events_total", "Client events received.", hub.events_in);
+    out.counter("sio_events_limited_total", "Client events over the rate limit.", hub.events_limited);
+    out.counter("sio_protocol_errors_total", "Connections closed for a protocol violation.", hub.protocol_errors);
+    out.counter("sio_waiting_overflows_total", "Connections closed for what they sent before a CONNECT was answered.",
+                hub.waiting_too_long);
+    out.counter("sio_broadcasts_total", "Events emitted to rooms.", hub.broadcasts);
+    out.counter("sio_deliveries_total", "Events queued for sockets.", hub.deliveries);
+    out.counter("sio_volatile_dropped_total", "Volatile events dropped.", hub.volatile_dropped);
+    out.counter("sio_acks_timed_out_total", "Acknowledgements that did not come.", hub.acks_timed_out);
+    out.counter("sio_sockets_refused_total", "CONNECTs refused.", hub.sockets_refused);
+    out.counter("sio_recovered_total", "Sockets that came back and missed nothing.", hub.sockets_recovered);
+    out.counter("sio_recoveries_failed_total", "Sockets that came back too late.", hub.recoveries_failed);
+    out.gauge("sio_questions", "Emits that wait for acknowledgements.", hub_.questions());
+    out.gauge("sio_routes_waiting", "Action lists that wait for a delay or an answer.", runner_.lists_waiting());
+    out.counter("sio_routes_stopped_total", "Action lists that ended early.", runner_.lists_stopped());
+    out.counter("sio_routes_refused_total", "Action lists that ended because too many waited.",
+                runner_.lists_refused());
+    out.gauge("sio_handed_over", "Events that wait for a handler's answer.", admin_.calls_waiting());
+    out.counter("sio_hands_refused_total", "Events not handed over because too many waited.", admin_.calls_refused());
     if (outbound_ != nullptr) {
-        counter("sio_events_published_total", "Entries that the stream of events has.", outbound_->stats().written);
-        counter("sio_events_not_published_total", "Entries that Redis refused, or was away for.",
-                outbound_->stats().failed);
-        counter("sio_events_over_limit_total", "Entries not tried because too many waited.",
-                outbound_->stats().refused);
-        gauge("sio_events_waiting", "Entries that Redis has not answered yet.", outbound_->waiting());
+        out.counter("sio_events_published_total", "Entries that the stream of events has.", outbound_->stats().written);
+        out.counter("sio_events_not_published_total", "Entries that Redis refused, or was away for.",
+                    outbound_->stats().failed);
+        out.counter("sio_events_over_limit_total", "Entries not tried because too many waited.",
+                    outbound_->stats().refused);
+        out.gauge("sio_events_waiting", "Entries that Redis has not answered yet.", outbound_->waiting());
     }
     if (user_limits_ != nullptr) {
-        counter("sio_events_user_limited_total", "Client events over the limit of their user.",
-                user_limits_->limited());
+        out.counter("sio_events_user_limited_total", "Client events over the limit of their user.",
+                    user_limits_->limited());
     }
     if (authority_ != nullptr) {
         const Authority::Stats& auth = authority_->stats();
         const PassStats& passes = passes_->stats();
-        gauge("sio_authd_connected", "Whether sio-authd answers.", authority_->is_up() ? 1 : 0);
-        counter("sio_auth_requests_granted_total", "Clients that sio-authd let in.", auth.granted);
-        counter("sio_auth_requests_denied_total", "Clients that sio-authd refused.", auth.denied);
-        counter("sio_auth_requests_unavailable_total", "Clients that nobody could judge.", auth.unavailable);
-        gauge("sio_auth_requests_open", "Questions that sio-authd has not answered yet.", auth.open);
-        counter("sio_auth_rights_asked_total", "Questions about a room.", auth.rights_asked);
-        counter("sio_auth_rights_known_total", "Questions about a room whose answer was known.", auth.rights_known);
-        gauge("sio_auth_rights_kept", "Answers about rooms that are known.", auth.rights_kept);
-        counter("sio_auth_connects_total", "Connections to sio-authd.", auth.connects);
-        counter("sio_auth_rechecks_total", "Questions about sockets and rooms that were asked again.",
-                passes.rechecked);
-        counter("sio_sessions_refreshed_total", "Sessions that clients put off the end of.", passes.refreshed);
-        counter("sio_sessions_not_refreshed_total", "Tokens that were not taken for it.", passes.refresh_denied);
-        counter("sio_sessions_expired_total", "Sockets closed at the end of their session.", passes.expired);
-        counter("sio_sessions_revoked_total", "Sockets closed because their session was revoked.", passes.revoked);
-        counter("sio_rooms_revoked_total", "Rooms that sockets had to leave.", passes.rooms_left);
-        counter("sio_connects_put_off_total", "CONNECTs that nobody could judge.", hub.put_off);
-        counter("sio_handshakes_put_off_total", "Handshakes answered 503 while sio-authd was away.",
-                engine.handshakes_put_off);
+        out.gauge("sio_authd_connected", "Whether sio-authd answers.", authority_->is_up() ? 1 : 0);
+        out.counter("sio_auth_requests_granted_total", "Clients that sio-authd let in.", auth.granted);
+        out.counter("sio_auth_requests_denied_total", "Clients that sio-authd refused.", auth.denied);
+        out.counter("sio_auth_requests_unavailable_total", "Clients that nobody could judge.", auth.unavailable);
+        out.gauge("sio_auth_requests_open", "Questions that sio-authd has not answered yet.", auth.open);
+        out.counter("sio_auth_rights_asked_total", "Questions about a room.", auth.rights_asked);
+        out.counter("sio_auth_rights_known_total", "Questions about a room whose answer was known.", auth.rights_known);
+        out.gauge("sio_auth_rights_kept", "Answers about rooms that are known.", auth.rights_kept);
+        out.counter("sio_auth_connects_total", "Connections to sio-authd.", auth.connects);
+        out.counter("sio_auth_rechecks_total", "Questions about sockets and rooms that were asked again.",
+                    passes.rechecked);
+        out.counter("sio_sessions_refreshed_total", "Sessions that clients put off the end of.", passes.refreshed);
+        out.counter("sio_sessions_not_refreshed_total", "Tokens that were not taken for it.", passes.refresh_denied);
+        out.counter("sio_sessions_expired_total", "Sockets closed at the end of their session.", passes.expired);
+        out.counter("sio_sessions_revoked_total", "Sockets closed because their session was revoked.", passes.revoked);
+        out.counter("sio_rooms_revoked_total", "Rooms that sockets had to leave.", passes.rooms_left);
+        out.counter("sio_connects_put_off_total", "CONNECTs that nobody could judge.", hub.put_off);
+        out.counter("sio_handshakes_put_off_total", "Handshakes answered 503 while sio-authd was away.",
+                    engine.handshakes_put_off);
     }
     const PresenceStats presence = presence_->stats();
-    gauge("sio_presence_users", "Users with a socket on this gateway.", presence.users);
-    counter("sio_presence_online_total", "Users that came online, as this gateway saw first.", presence.came_online);
-    counter("sio_presence_offline_total", "Users that went offline, as this gateway saw first.", presence.went_offline);
-    counter("sio_presence_buried_total", "Gateways that this one found dead.", presence.buried);
-    counter("sio_presence_failures_total", "Steps of presence that Redis lost or refused.", presence.failures);
+    out.gauge("sio_presence_users", "Users with a socket on this gateway.", presence.users);
+    out.counter("sio_presence_online_total", "Users that came online, as this gateway saw first.",
+                presence.came_online);
+    out.counter("sio_presence_offline_total", "Users that went offline, as this gateway saw first.",
+                presence.went_offline);
+    out.counter("sio_presence_buried_total", "Gateways that this one found dead.", presence.buried);
+    out.counter("sio_presence_failures_total", "Steps of presence that Redis lost or refused.", presence.failures);
     if (api_ != nullptr) api_->append_metrics(out);
-    bool first = true;
+    out.family("sio_sessions_closed_total", "counter", "Sessions closed.");
     for (std::size_t i = 0; i < std::size(engine.closed) - 1; ++i) {
         const std::string labels =
             "{reason=\"" + std::string(proto::to_string(static_cast<proto::CloseReason>(i))) + "\"}";
-        one("sio_sessions_closed_total", "counter", std::exchange(first, false) ? "Sessions closed." : "",
-            static_cast<double>(engine.closed[i]), labels);
+        out.sample("sio_sessions_closed_total", engine.closed[i], labels);
     }
-    gauge("process_resident_memory_bytes", "Resident memory.", memory_in_use().resident);
-    one("process_uptime_seconds", "gauge", "Time since the start.",
-        static_cast<double>(loop_.now() - started_) / 1000.0);
-    return out;
+    out.gauge("process_resident_memory_bytes", "Resident memory.", daemon::memory_in_use().resident);
+    out.gauge("process_uptime_seconds", "Time since the start.", static_cast<double>(loop_.now() - started_) / 1000.0);
+    return out.take();
 }
 
 std::string Gateway::routes() {

@@ -33,13 +33,7 @@ std::string hmac_hex(std::string_view key, std::string_view text) {
     unsigned int size = 0;
     HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(text.data()),
          text.size(), digest.data(), &size);
-    constexpr std::string_view digits = "0123456789abcdef";
-    std::string hex;
-    for (unsigned int i = 0; i < size; ++i) {
-        hex += digits[digest[i] >> 4U];
-        hex += digits[digest[i] & 15U];
-    }
-    return hex;
+    return base::to_hex(digest.data(), size);
 }
 
 /// A connection under way to the endpoint, or none.

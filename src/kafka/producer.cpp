@@ -21,7 +21,6 @@ using Clock = std::chrono::steady_clock;
 constexpr auto max_turn = std::chrono::milliseconds(4);
 constexpr std::size_t max_turn_reports = 1'000;
 constexpr std::size_t reports_per_clock = 16;
-constexpr std::size_t max_topic_bytes = 249;
 constexpr std::size_t max_topics = 1'024;  // whose handles are kept
 constexpr base::Millis remake_pause = 1'000;
 
@@ -39,14 +38,6 @@ struct TextHash {
     using is_transparent = void;
     std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
 };
-
-bool is_topic_name(std::string_view name) noexcept {
-    return !name.empty() && name.size() <= max_topic_bytes && name != "." && name != ".." &&
-           std::ranges::all_of(name, [](char c) {
-               return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-                      c == '_' || c == '-';
-           });
-}
 
 /// Null stays null, and empty stays empty.
 const void* data_of(const std::optional<std::string_view>& bytes) noexcept {

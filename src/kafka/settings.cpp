@@ -94,6 +94,14 @@ Result<void> check(const Settings& settings) {
     return {};
 }
 
+bool is_topic_name(std::string_view name) noexcept {
+    return !name.empty() && name.size() <= max_topic_bytes && name != "." && name != ".." &&
+           std::ranges::all_of(name, [](char c) {
+               return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+                      c == '_' || c == '-';
+           });
+}
+
 bool scram_fails_on_kafka_4() noexcept { return rd_kafka_version() < 0x02060100; }
 
 std::string_view library_version() noexcept { return rd_kafka_version_str(); }

@@ -26,6 +26,11 @@ struct Settings {
 /// Opens no connection. Errors: `config`, naming the property, the reason and, where there is one, our option for it.
 Result<void> check(const Settings& settings);
 
+inline constexpr std::size_t max_topic_bytes = 249;  ///< of a topic's name, inclusive
+
+/// Whether Kafka can have a topic of this name.
+bool is_topic_name(std::string_view name) noexcept;
+
 /// Whether the linked librdkafka is one that Kafka 4 refuses in SCRAM (before 2.6.1).
 bool scram_fails_on_kafka_4() noexcept;
 

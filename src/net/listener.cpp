@@ -96,4 +96,20 @@ std::uint16_t local_port(int fd) noexcept {
     return 0;
 }
 
+bool send_some(int fd, std::string& pending) noexcept {
+    std::size_t sent = 0;
+    bool is_whole = true;
+    while (sent < pending.size()) {
+        const ssize_t n = ::send(fd, pending.data() + sent, pending.size() - sent, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) {
+            is_whole = errno == EAGAIN;
+            break;
+        }
+        sent += static_cast<std::size_t>(n);
+    }
+    pending.erase(0, sent);
+    return is_whole;
+}
+
 }  // namespace sio::net

@@ -23,4 +23,7 @@ Result<base::UniqueFd> listen_unix(const std::string& path);
 /// The port a TCP listener was given (for port 0).
 std::uint16_t local_port(int fd) noexcept;
 
+/// Sends what a connected socket takes of `pending`, and drops that from its front. False: the connection is broken.
+bool send_some(int fd, std::string& pending) noexcept;
+
 }  // namespace sio::net
