@@ -24,15 +24,28 @@ std::optional<std::string> text_of(std::string_view value) {
 
 }  // namespace
 
+std::string owner_text(std::string_view owner) {
+    // Behind it comes the head of the key `sid`: its byte makes the text a whole number of base64's groups.
+    std::string bytes;
+    msgpack::append_string(bytes, owner);
+    std::string next;
+    msgpack::append_string(next, "sid");
+    bytes += next.front();
+    std::string text;
+    base::append_base64(text, bytes);
+    return text;
+}
+
 void append_session(std::string& out, const StoredSession& session) {
     std::string bytes;
     const std::size_t ours = (session.user ? 1U : 0U) + (session.since ? 1U : 0U) + (session.node ? 1U : 0U) +
-                             (session.granted.empty() ? 0U : 1U);
+                             (session.granted.empty() ? 0U : 1U) + (session.owner ? 1U : 0U) + (session.nsp ? 1U : 0U);
     msgpack::append_map_head(bytes, 4 + ours);
     const auto put = [&](std::string_view key, std::string_view text) {
         msgpack::append_string(bytes, key);
         msgpack::append_string(bytes, text);
     };
+    if (session.owner) put("gateway", *session.owner);  // first: see owner_at
     put("sid", session.sid);
     put("pid", session.pid);
     const auto put_rooms = [&](std::string_view key, const std::vector<std::string>& rooms) {
@@ -46,6 +59,7 @@ void append_session(std::string& out, const StoredSession& session) {
     if (session.user) put("user", *session.user);
     if (session.since) put("since", session.since->text());
     if (session.node) put("node", *session.node);
+    if (session.nsp) put("nsp", *session.nsp);
     if (!session.granted.empty()) put_rooms("granted", session.granted);
     base::append_base64(out, bytes);
 }
@@ -91,6 +105,10 @@ Result<StoredSession> decode_session(std::string_view base64) {
             out.since = text ? StreamId::parse(*text) : std::nullopt;
         } else if (key == "node") {
             out.node = text_of(value);
+        } else if (key == "nsp") {
+            out.nsp = text_of(value);
+        } else if (key == "gateway") {
+            out.owner = text_of(value);
         }
     }
     if (!has_sid || !has_pid || !has_rooms) return malformed("an id or the rooms are missing");

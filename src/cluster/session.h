@@ -11,7 +11,7 @@
 
 namespace sio::cluster {
 
-/// A session as Node stores it, and four members of ours that Node ignores.
+/// A session as Node stores it, and six members of ours that Node ignores.
 struct StoredSession {
     std::string sid;
     std::string pid;
@@ -22,8 +22,23 @@ struct StoredSession {
     std::optional<std::string> user;   ///< absent when a Node server wrote it; empty: anonymous
     std::optional<StreamId> since;     ///< end of the stream when the client connected; absent from Node
     std::optional<std::string> node;   ///< who wrote it; absent from Node
+    std::optional<std::string> nsp;    ///< the namespace it is of; absent from Node
     std::vector<std::string> granted;  ///< of the rooms, those it is in by sio-authd's word; absent when there are none
+
+    /// The process that the client is with, or was last, `owner_size` characters; absent from Node. It stands first, so
+    /// that Redis itself can compare it and set another one, without reading the rest.
+    std::optional<std::string> owner;
 };
+
+inline constexpr std::size_t owner_size = 16;
+
+/// How the owner stands in the stored form of a session that has one: `owner_mark` at `owner_mark_at`, owner_text() at
+/// `owner_at`; places are characters, from 0.
+inline constexpr std::string_view owner_mark = "YXRld2F5";
+inline constexpr std::size_t owner_mark_at = 4;
+inline constexpr std::size_t owner_at = 12;
+inline constexpr std::size_t owner_text_size = 24;
+std::string owner_text(std::string_view owner);
 
 /// The most rooms, and binary values in `data`, a stored session may have.
 inline constexpr std::size_t max_session_rooms = 10'000;

@@ -39,6 +39,12 @@ struct StreamId {
         return seq == UINT64_MAX ? StreamId{ms + 1, 0} : StreamId{ms, seq + 1};
     }
 
+    /// The largest id before this one; {0, 0} stays itself.
+    [[nodiscard]] StreamId previous() const noexcept {
+        if (seq > 0) return {ms, seq - 1};
+        return ms > 0 ? StreamId{ms - 1, UINT64_MAX} : StreamId{};
+    }
+
     void append(std::string& out) const {
         std::array<char, 20> digits;
         char* const end = digits.data() + digits.size();

@@ -1,6 +1,7 @@
 // What the hub asks of the cluster it is in. A gateway alone has none.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -16,52 +17,112 @@ struct Namespace;
 struct Selection;
 struct Socket;
 
-/// What a client that came back from another node has missed.
-struct MissedEvent {
-    Position position;
-    std::vector<std::string> rooms;
-    std::vector<std::string> except;
-    std::string name;       ///< raw JSON token
-    std::string arguments;  ///< raw JSON, comma-separated
-    std::vector<std::string> attachments;
-};
-
-/// What a client comes back with, and what is known of it already.
-struct Comeback {
+/// What a client wants to resume, and what is known of it already.
+struct ResumeRequest {
     std::string pid;
     std::optional<Position> offset;    ///< of the last event it has received; nothing when it has received none
     std::optional<SavedSocket> saved;  ///< known here already; else the cluster is asked
 };
 
-/// A socket as it was, and what it has missed since: first `missed`, then what the namespace's log has after `from`.
-struct Restored {
+/// Why a client that wanted to resume begins again. The names are those of the metric's label.
+enum class ResumeFailure : std::uint8_t {
+    none,
+    malformed,          ///< its pid or its offset makes no sense
+    unknown_session,    ///< nobody has kept its session, or not for so long
+    other_user,         ///< it was somebody else's
+    unknown_offset,     ///< its offset was never a place in the stream
+    trimmed,            ///< what it missed is neither in memory nor in the stream any more
+    too_much,           ///< it missed more than may be listed for one client
+    timeout,            ///< it could not be told within recovery-wait
+    redis_unreachable,  ///< Redis could not be asked within recovery-wait
+    session_in_use,     ///< its id belongs to a socket that is still connected
+    count
+};
+std::string_view to_string(ResumeFailure failure) noexcept;
+
+/// A socket as it was, and what it has missed since: `older`, then what the log has after `from`.
+struct Resumed {
     SavedSocket saved;
-    std::vector<MissedEvent> missed;
+    std::vector<Position> older;  ///< ascending; all at or before `from`
     Position from;
+    bool is_owner = false;  ///< the session in Redis is marked as this gateway's already
+};
+
+struct ResumeResult {
+    std::optional<Resumed> resumed;
+    ResumeFailure failure = ResumeFailure::none;
+    std::string detail;          ///< the numbers of a failure, in words
+    bool is_superseded = false;  ///< its client has gone on to another gateway: this connection is over
+
+    static ResumeResult of(Resumed resumed) {
+        ResumeResult result;
+        result.resumed.emplace(std::move(resumed));
+        return result;
+    }
+    static ResumeResult failed(ResumeFailure why, std::string detail = {}) {
+        ResumeResult result;
+        result.failure = why;
+        result.detail = std::move(detail);
+        return result;
+    }
+    static ResumeResult superseded() {
+        ResumeResult result;
+        result.is_superseded = true;
+        return result;
+    }
+};
+
+/// An event that was fetched from the stream.
+struct FetchedEvent {
+    Position position;
+    bool is_there = false;  ///< else the stream has it no more, and the rest says nothing
+    std::vector<std::string> rooms;
+    std::vector<std::string> except;
+    std::string name;       ///< raw JSON token
+    std::string arguments;  ///< raw JSON, comma-separated
+    std::vector<std::string> attachments;
+    std::uint64_t early = 0;  ///< its number, when this gateway emitted it
+};
+
+/// The number of an event that is to be delivered here at once, and the first one of the same time without Redis.
+struct EarlyNumber {
+    std::uint64_t number = 0;  ///< 0: it never gets a place in the stream
+    std::uint64_t first = 0;
 };
 
 class Backbone {
 public:
     virtual ~Backbone() = default;
 
-    /// How far this node has read the stream of a namespace: where its log begins when it is made now.
+    /// How many streams there are, and in which of them the events of a namespace are: each has a log of its own.
+    [[nodiscard]] virtual std::size_t stream_count() const noexcept = 0;
+    [[nodiscard]] virtual std::size_t stream_of_namespace(std::string_view nsp) const = 0;
+    /// How far this node has read the stream of a namespace; {0, 0} while its end is not known.
     [[nodiscard]] virtual Position position(std::string_view nsp) const = 0;
 
     /// A namespace is served from now on, or not any more.
     virtual void opened(Namespace& nsp) = 0;
     virtual void closing(Namespace& nsp) = 0;
 
-    /// Sends an event to all nodes. This one gets it back, in the order of all, by Hub::deliver(). False: the cluster
-    /// cannot be reached just now, and the event is to be delivered here alone (it is sent to the others later).
-    virtual bool broadcast(const Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile) = 0;
+    /// Sends an event to all nodes. Nothing: this one gets it back, in the order of all, by Hub::deliver(). A number:
+    /// the cluster cannot be reached just now, and the event is to be delivered here by Hub::emit_early(); the others
+    /// get it later, and Hub::deliver() names that number.
+    virtual std::optional<EarlyNumber> broadcast(const Namespace& nsp, const Selection& selection, const Event& event,
+                                                 bool is_volatile) = 0;
+    /// Whether all that was emitted early has its place in the stream, and was read back.
+    [[nodiscard]] virtual bool is_settled() const noexcept = 0;
 
-    /// A socket that may come back has joined, or its rooms have changed: what other nodes need to give it back is kept
+    /// A socket that may return has joined, or its rooms have changed: what other nodes need to give it back is kept
     /// while it is connected, so that the end of this process costs it nothing.
     virtual void keep(Socket& socket) = 0;
     /// It has left: for the recovery window, or for good.
     virtual void release(const Socket& socket, bool recoverable) = 0;
-    /// Looks for a socket that comes back. `done` is called once, later; with nothing when it cannot be recovered.
-    virtual void restore(Namespace& nsp, Comeback comeback, std::function<void(std::optional<Restored>)> done) = 0;
+    /// Looks for a socket that a client wants to resume. `done` is called once, later.
+    virtual void resume(Namespace& nsp, ResumeRequest request, std::function<void(ResumeResult)> done) = 0;
+    /// Fetches events of the stream. `done` is called once, later, with one for each position, in their order; with
+    /// nothing when Redis could not be asked.
+    virtual void fetch(std::string_view nsp, std::vector<Position> positions,
+                       std::function<void(std::optional<std::vector<FetchedEvent>>)> done) = 0;
 };
 
 }  // namespace sio::gateway

@@ -70,6 +70,7 @@ Cluster::Cluster(net::Loop& loop, Hub& hub, ClusterOptions options)
       reader_(loop, options_.redis, named(options_.node, "reader"), *this),
       subscriber_(loop, options_.redis, named(options_.node, "subscriber"), *this),
       node_uid_(random_hex()),
+      owner_text_(cluster::owner_text(node_uid_)),
       tick_(std::make_unique<Tick>(*this)),
       session_timer_(std::make_unique<SessionTimer>(*this)) {
     for (std::string& key : cluster::streams_to_read(options_.stream, options_.stream_count)) {
@@ -82,6 +83,7 @@ Cluster::~Cluster() = default;
 
 void Cluster::start() {
     started_ = loop_.wall_clock();
+    away_since_ = loop_.now();
     commands_.start();
     reader_.start();
     subscriber_.start();
@@ -105,6 +107,15 @@ const Cluster::Stream* Cluster::stream_of(std::string_view nsp) const {
     return const_cast<Cluster*>(this)->stream_of(nsp);
 }
 
+std::size_t Cluster::stream_of_namespace(std::string_view nsp) const {
+    const Stream* stream = stream_of(nsp);
+    return stream == nullptr ? 0 : static_cast<std::size_t>(stream - streams_.data());
+}
+
+bool Cluster::is_filling() const noexcept {
+    return std::ranges::any_of(streams_, [](const Stream& stream) { return stream.fill == Fill::under_way; });
+}
+
 Position Cluster::position(std::string_view nsp) const {
     const Stream* stream = stream_of(nsp);
     return stream == nullptr || !stream->last ? Position{} : *stream->last;
@@ -119,7 +130,13 @@ void Cluster::on_up(redis::Connection& connection) {
             commands_.send({"CLIENT", "KILL", "ID", std::to_string(last_client_id_)});
         }
         last_client_id_ = commands_.client_id();
+        load_scripts();
         if (on_commands_) on_commands_(true);
+        for (std::size_t i = 0; i < streams_.size(); ++i) {
+            fill_on(i);
+            sweep(streams_[i]);
+        }
+        go_on_resuming();
     } else if (&connection == &subscriber_) {
         for (const auto& [nsp, uid] : uids_) {
             subscriber_.send({"SUBSCRIBE", cluster::public_channel(options_.channel_prefix, nsp),
@@ -144,7 +161,10 @@ void Cluster::on_up(redis::Connection& connection) {
 
 void Cluster::on_down(redis::Connection& connection, std::string_view reason) {
     if (&connection == &reader_) reading_ = false;
-    if (&connection == &commands_ && on_commands_) on_commands_(false);
+    if (&connection == &commands_) {
+        away_since_ = loop_.now();
+        if (on_commands_) on_commands_(false);
+    }
     if (live_) log::warn("redis", "cluster_away", {{"reason", reason}});
     go_away();
 }
@@ -152,6 +172,8 @@ void Cluster::on_down(redis::Connection& connection, std::string_view reason) {
 void Cluster::go_away() {
     catching_up_ = false;
     if (!std::exchange(live_, false)) return;
+    const Stream* oldest = stream_of_oldest();
+    early_first_ = oldest != nullptr ? oldest->own.front().number : next_number_;
     // Whether these have reached the stream is not known; our own clients need not wait until it is.
     // In the order in which they were emitted. Copies: a disconnect among them may lead to more, and to a full spool.
     std::vector<Own> late;
@@ -207,19 +229,17 @@ void Cluster::on_tick() {
 
 void Cluster::on_session_timer() {
     flush_sessions();
-    const auto waiting = returns_;
-    for (const auto& back : waiting) {
-        if (loop_.now() >= back->until) {
-            give_back(back, false);
-        } else {
-            proceed(back);
-        }
-    }
+    tell_lost_fetches();
 }
 
 // --- reading --------------------------------------------------------------------------------------------------------
 
 void Cluster::find_tails() {
+    redis_ahead_ = loop_.wall_clock() - loop_.now();
+    reader_.send({"TIME"}, [this](const Reply* reply) {
+        if (reply == nullptr || reply->items.size() != 2) return;
+        redis_ahead_ = reply->items[0].to_integer() * 1000 + reply->items[1].to_integer() / 1000 - loop_.now();
+    });
     for (std::size_t i = 0; i < streams_.size(); ++i) {
         reader_.send({"XINFO", "STREAM", streams_[i].key}, [this, i](const Reply* reply) { take_tail(i, reply); });
     }
@@ -236,13 +256,14 @@ void Cluster::take_tail(std::size_t index, const Reply* reply) {
         if (const Reply* added = field(*reply, "entries-added")) {
             stream.read = static_cast<std::uint64_t>(added->to_integer());
         }
+        stream.begins_after = beginning(*reply);
     }
+    hub_.log(index).begin_at(*stream.last, loop_.now());
+    hub_.place_sockets(index, *stream.last);
     if (index + 1 < streams_.size()) return;
     tails_known_ = true;
-    for (const auto& [name, nsp] : hub_.namespaces()) {
-        nsp->log.lose_through(position(name), loop_.now());
-        nsp->log.move_to(position(name));
-    }
+    for (std::size_t i = 0; i < streams_.size(); ++i) begin_fill(i);
+    go_on_resuming();
     read_on();
     if (commands_.is_up() && subscriber_.is_up()) catch_up();
 }
@@ -278,9 +299,7 @@ void Cluster::check_gap(std::size_t index) {
              {"before", stream.last->text()},
              {"entries", missed},
              {"remedy", "the stream is trimmed faster than this gateway reads: raise maxLen of the Node servers"}});
-        for (const auto& [name, nsp] : hub_.namespaces()) {
-            if (stream_of(name) == &stream) nsp->log.lose_through(*stream.last, loop_.now());
-        }
+        hub_.log(index).lose_through(*stream.last, loop_.now());
     });
 }
 
@@ -301,8 +320,7 @@ void Cluster::read_on() {
         }
         take_entries(*reply);
         if (catching_up_) go_live();
-        const auto waiting = returns_;
-        for (const auto& back : waiting) proceed(back);
+        for (Stream& stream : streams_) wake_ahead(stream);
         if (ticks_ - gap_tick_ >= gap_check_ticks) {
             gap_tick_ = ticks_;
             for (std::size_t i = 0; i < streams_.size(); ++i) check_gap(i);
@@ -334,7 +352,7 @@ void Cluster::take_entry(std::size_t stream, Position id, const Reply& fields) {
     const std::string_view uid = text_field(fields, "uid");
     const std::string_view nsp = text_field(fields, "nsp");
     const std::string_view number = text_field(fields, "n");
-    bool is_done = false;
+    std::uint64_t early = 0;
     if (!number.empty()) {
         const auto n = base::parse_decimal(number);
         if (!n) return;
@@ -353,12 +371,12 @@ void Cluster::take_entry(std::size_t stream, Position id, const Reply& fields) {
         last = *n;
         if (node == node_uid_) {
             while (!from.own.empty() && from.own.front().number <= *n) {
-                if (from.own.front().number == *n) is_done = from.own.front().is_delivered;
+                if (from.own.front().number == *n && from.own.front().is_delivered) early = *n;
                 forget_own(from);
             }
         }
     }
-    if (hub_.namespaces().find(nsp) == hub_.namespaces().end()) return;
+    if (!hub_.serves(nsp)) return;
     const auto message = decoder_.stream_entry(uid, nsp, text_field(fields, "type"), text_field(fields, "data"));
     if (!message) {
         ++stats_.entries_malformed;
@@ -366,22 +384,30 @@ void Cluster::take_entry(std::size_t stream, Position id, const Reply& fields) {
                   {{"id", id.text()}, {"uid", uid}, {"namespace", nsp}, {"reason", message.error().what}});
         return;
     }
-    traced.is_delivered = is_done;
-    apply(**message, id, is_done, &traced);
+    traced.is_delivered = early != 0;
+    apply(**message, id, early, &traced);
 }
 
-void Cluster::apply(const cluster::Message& message, std::optional<Position> id, bool is_done,
+void Cluster::apply(const cluster::Message& message, std::optional<Position> id, std::uint64_t early,
                     TraceRing::Entry* traced) {
-    const auto found = hub_.namespaces().find(message.nsp);
-    if (found == hub_.namespaces().end()) return;
-    Namespace& nsp = *found->second;
     using cluster::Type;
+    selection_.rooms.assign(message.rooms.begin(), message.rooms.end());
+    selection_.except.assign(message.except.begin(), message.except.end());
+    const auto found = hub_.namespaces().find(message.nsp);
+    if (found == hub_.namespaces().end()) {
+        // Nobody of it is here; the log has it for those who may come.
+        if (id && message.type == Type::broadcast && !message.has_request_id) {
+            const Event event{message.event, message.arguments, message.attachments};
+            hub_.deliver(message.nsp, selection_, event, message.flags.is_volatile || message.packet_has_id, *id,
+                         early);
+        }
+        return;
+    }
+    Namespace& nsp = *found->second;
     if (cluster::is_response(message.type)) {
         on_response(message);
         return;
     }
-    selection_.rooms.assign(message.rooms.begin(), message.rooms.end());
-    selection_.except.assign(message.except.begin(), message.except.end());
     switch (message.type) {
         case Type::broadcast: {
             if (message.has_request_id) {
@@ -390,8 +416,8 @@ void Cluster::apply(const cluster::Message& message, std::optional<Position> id,
             }
             const Event event{message.event, message.arguments, message.attachments};
             if (id) {
-                const Reached reached = hub_.deliver(nsp, selection_, event,
-                                                     message.flags.is_volatile || message.packet_has_id, *id, is_done);
+                const Reached reached = hub_.deliver(nsp.name, selection_, event,
+                                                     message.flags.is_volatile || message.packet_has_id, *id, early);
                 if (traced != nullptr) note(*traced, nsp, reached);
             } else {
                 hub_.emit(nsp, selection_, event, message.flags.is_volatile, true);
@@ -401,7 +427,7 @@ void Cluster::apply(const cluster::Message& message, std::optional<Position> id,
         case Type::sockets_join:
         case Type::sockets_leave:
         case Type::disconnect_sockets: {
-            if (is_done) return;
+            if (early != 0) return;
             // By id: ending one may end others of the list.
             std::vector<Id> ids;
             for (const Socket* socket : hub_.select(nsp, selection_)) ids.push_back(socket->id);
@@ -451,7 +477,7 @@ void Cluster::on_push(redis::Connection&, const Reply& push) {
             ++stats_.entries_malformed;
             log::warn("redis", "classic_malformed", {{"channel", channel}, {"reason", message.error().what}});
         } else if (items[1].text == cluster::classic_pattern(options_.channel_prefix, (*message)->nsp)) {
-            apply(**message, std::nullopt, false);
+            apply(**message, std::nullopt, 0);
         }
         return;
     }
@@ -463,13 +489,7 @@ void Cluster::on_push(redis::Connection&, const Reply& push) {
         return;
     }
     if (channel.starts_with(options_.session_prefix)) {
-        // A client of ours has come back elsewhere: {"node","nsp","pid"}.
-        if (!json::is_valid(bytes) || json::member(bytes, "node") == json::quote(options_.node)) return;
-        const auto nsp = json::member(bytes, "nsp");
-        const auto pid = json::member(bytes, "pid");
-        if (!nsp || !pid) return;
-        const auto found = hub_.namespaces().find(json::decode_string(*nsp));
-        if (found != hub_.namespaces().end()) hub_.taken(*found->second, json::decode_string(*pid));
+        on_taken(bytes);
         return;
     }
     if (!bytes.empty() && (static_cast<unsigned char>(bytes[0]) & 0xF0U) == 0x90U) return;  // the classic adapter's
@@ -481,7 +501,7 @@ void Cluster::on_push(redis::Connection&, const Reply& push) {
     }
     const auto mine = uids_.find((*message)->nsp);
     if (mine == uids_.end() || mine->second == (*message)->uid) return;
-    apply(**message, std::nullopt, false);
+    apply(**message, std::nullopt, 0);
 }
 
 void Cluster::on_classic(const cluster::ClassicRequest& request, std::string_view nsp) {
@@ -498,7 +518,7 @@ void Cluster::on_classic(const cluster::ClassicRequest& request, std::string_vie
     if (found == hub_.namespaces().end()) return;
     cluster::Message message = *request.message;
     message.nsp = nsp;
-    apply(message, std::nullopt, false);
+    apply(message, std::nullopt, 0);
 }
 
 // --- writing --------------------------------------------------------------------------------------------------------
@@ -535,12 +555,14 @@ std::vector<std::string> Cluster::selection_except(const Selection& selection) {
     return except;
 }
 
-bool Cluster::broadcast(const Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile) {
+std::optional<EarlyNumber> Cluster::broadcast(const Namespace& nsp, const Selection& selection, const Event& event,
+                                              bool is_volatile) {
     return broadcast_in(nsp.name, selection, event, is_volatile);
 }
 
-bool Cluster::broadcast_in(const std::string& nsp, const Selection& selection, const Event& event, bool is_volatile) {
-    if (is_volatile && !live_) return false;  // nobody waits for these
+std::optional<EarlyNumber> Cluster::broadcast_in(const std::string& nsp, const Selection& selection, const Event& event,
+                                                 bool is_volatile) {
+    if (is_volatile && !live_) return EarlyNumber{};  // nobody waits for these
     Own own;
     own.type = cluster::Type::broadcast;
     own.nsp = nsp;
@@ -551,8 +573,15 @@ bool Cluster::broadcast_in(const std::string& nsp, const Selection& selection, c
     own.arguments = event.arguments;
     own.attachments.assign(event.attachments.begin(), event.attachments.end());
     own.is_delivered = !live_;
+    const EarlyNumber early{next_number_, early_first_};
     append(std::move(own));
-    return live_;
+    return live_ ? std::nullopt : std::optional(early);
+}
+
+bool Cluster::is_settled() const noexcept {
+    return live_ && std::ranges::none_of(streams_, [](const Stream& stream) {
+               return std::ranges::any_of(stream.own, [](const Own& own) { return own.is_delivered; });
+           });
 }
 
 void Cluster::change(const std::string& nsp, Change what, const Selection& selection, std::vector<std::string> rooms,
@@ -662,7 +691,8 @@ void Cluster::deliver_here(const Own& own) {
     selection.rooms = own.rooms;
     selection.except = own.except;
     if (own.type == cluster::Type::broadcast) {
-        hub_.emit(*found->second, selection, {own.event, own.arguments, own.attachments}, own.is_volatile, true);
+        hub_.emit_early(*found->second, selection, {own.event, own.arguments, own.attachments}, own.is_volatile,
+                        {own.number, early_first_});
         return;
     }
     cluster::Message message;
@@ -672,7 +702,7 @@ void Cluster::deliver_here(const Own& own) {
     for (const std::string& room : own.except) message.except.add() = room;
     for (const std::string& room : own.joined_rooms) message.joined_rooms.add() = room;
     message.close = own.close;
-    apply(message, std::nullopt, false);
+    apply(message, std::nullopt, 0);
 }
 
 void Cluster::publish(const std::string& channel, std::string_view uid, std::string_view nsp, const Outgoing& message) {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,6 +26,7 @@
 #include "gateway/trace_ring.h"
 #include "net/loop.h"
 #include "redis/connection.h"
+#include "redis/script.h"
 
 namespace sio::gateway {
 
@@ -39,6 +41,7 @@ struct ClusterOptions {
     Millis retention = 300'000;            ///< how long entries stay in the stream at least
     std::size_t spool_bytes = 64U << 20U;  ///< what may wait for Redis
     Millis request_timeout = 5'000;        ///< for answers of other nodes
+    Millis recovery_wait = 20'000;         ///< how long a client that returns may wait for what it missed
 };
 
 struct ClusterStats {
@@ -54,7 +57,11 @@ struct ClusterStats {
     std::uint64_t requests_timed_out = 0;
     std::uint64_t requests_withheld = 0;  ///< because servers of the classic adapter would fail on them
     std::uint64_t sessions_restored = 0;
-    std::uint64_t sessions_lost = 0;  ///< asked for, and not there any more
+    std::uint64_t sessions_lost = 0;       ///< asked for, and not to be had
+    std::uint64_t entries_backfilled = 0;  ///< read once, to fill the logs
+    std::uint64_t entries_swept = 0;       ///< read further back, for those who missed more
+    std::uint64_t sweeps = 0;
+    std::uint64_t entries_fetched = 0;  ///< one by one, of those whose content was not in memory
 };
 
 /// What other nodes answered.
@@ -88,6 +95,10 @@ public:
     [[nodiscard]] std::string trouble() const;
     [[nodiscard]] const ClusterStats& stats() const noexcept { return stats_; }
     [[nodiscard]] std::size_t spooled() const noexcept { return own_count_; }
+    /// Clients that wait to resume.
+    [[nodiscard]] std::size_t resuming() const noexcept { return resumes_.size(); }
+    /// Whether a log is still being filled from the stream.
+    [[nodiscard]] bool is_filling() const noexcept;
     /// What sessions of this gateway are called and where other hosts reach it; before start().
     void set_home(std::string_view tag, const std::string& hop) {
         home_tag_ = tag;
@@ -120,15 +131,22 @@ public:
     [[nodiscard]] redis::Connection& commands() noexcept { return commands_; }
 
     // --- Backbone ---
+    [[nodiscard]] std::size_t stream_count() const noexcept override { return streams_.size(); }
+    [[nodiscard]] std::size_t stream_of_namespace(std::string_view nsp) const override;
     [[nodiscard]] Position position(std::string_view nsp) const override;
     void opened(Namespace& nsp) override;
     void closing(Namespace& nsp) override;
-    bool broadcast(const Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile) override;
+    std::optional<EarlyNumber> broadcast(const Namespace& nsp, const Selection& selection, const Event& event,
+                                         bool is_volatile) override;
     /// The same for a namespace that need not be open here.
-    bool broadcast_in(const std::string& nsp, const Selection& selection, const Event& event, bool is_volatile);
+    std::optional<EarlyNumber> broadcast_in(const std::string& nsp, const Selection& selection, const Event& event,
+                                            bool is_volatile);
+    [[nodiscard]] bool is_settled() const noexcept override;
     void keep(Socket& socket) override;
     void release(const Socket& socket, bool recoverable) override;
-    void restore(Namespace& nsp, Comeback comeback, std::function<void(std::optional<Restored>)> done) override;
+    void resume(Namespace& nsp, ResumeRequest request, std::function<void(ResumeResult)> done) override;
+    void fetch(std::string_view nsp, std::vector<Position> positions,
+               std::function<void(std::optional<std::vector<FetchedEvent>>)> done) override;
 
     // --- for the control socket ---
     enum class Change : std::uint8_t { join, leave, disconnect };
@@ -173,7 +191,10 @@ private:
         std::size_t bytes = 0;
     };
     struct Request;  // to the other nodes
-    struct Return;   // a client that comes back
+    struct Resume;   // a client that wants to resume
+    struct Sweep;    // of the stream, backwards
+    struct Fetch;    // of single events
+    struct Stream;
     struct Tick;
     struct SessionTimer;
 
@@ -188,7 +209,7 @@ private:
     void read_on();
     void take_entries(const redis::Reply& reply);
     void take_entry(std::size_t stream, Position id, const redis::Reply& fields);
-    void apply(const cluster::Message& message, std::optional<Position> id, bool is_done,
+    void apply(const cluster::Message& message, std::optional<Position> id, std::uint64_t early,
                TraceRing::Entry* traced = nullptr);
     void note(TraceRing::Entry& traced, const Namespace& nsp, const Reached& reached);
     [[nodiscard]] std::string trace_here(std::string_view stream, Position entry) const;
@@ -224,17 +245,49 @@ private:
     [[nodiscard]] static std::vector<std::string> selection_except(const Selection& selection);
     std::string sockets_json(Namespace& nsp, const Selection& selection);
 
-    // sessions
+    // sessions (cluster_sessions.cpp)
     void on_session_timer();
+    void load_scripts();
     void flush_sessions();
+    [[nodiscard]] cluster::StoredSession stored(const Socket& socket) const;
+    [[nodiscard]] std::string session_key(std::string_view pid) const;
     void write_session(const Socket& socket, Millis lifetime);
     void refresh_sessions();
-    void on_session(const std::shared_ptr<Return>& back, const redis::Reply* reply);
-    void proceed(const std::shared_ptr<Return>& back);
-    void check_offset(const std::shared_ptr<Return>& back);
-    void read_missed(const std::shared_ptr<Return>& back);
-    void give_back(const std::shared_ptr<Return>& back, bool found);
+    void lose_session(std::string_view nsp, std::string_view pid);
+    void claim(const std::shared_ptr<Resume>& resume);
+    void on_claimed(const std::shared_ptr<Resume>& resume, const redis::Reply* reply);
+    void adopt_session(Resume& resume, const std::string& before, cluster::StoredSession session);
+    void on_taken(std::string_view text);
 
+    // clients that resume (cluster_resume.cpp)
+    void go_on_resuming();
+    void begin(const std::shared_ptr<Resume>& resume);
+    void advance(const std::shared_ptr<Resume>& resume);
+    void check_offset(const std::shared_ptr<Resume>& resume, const Stream& stream);
+    void succeed(const std::shared_ptr<Resume>& resume);
+    void fail(const std::shared_ptr<Resume>& resume, ResumeFailure failure);
+    void give_up(const Resume& resume);
+    void finish(const std::shared_ptr<Resume>& resume, ResumeResult result);
+
+    // reading back (cluster_backfill.cpp)
+    static Position beginning(const redis::Reply& info);
+    void begin_fill(std::size_t index);
+    void fill_on(std::size_t index);
+    void take_page(std::size_t index, const redis::Reply& reply);
+    void end_fill(std::size_t index, std::string_view by);
+    [[nodiscard]] Millis sent_at(Position id) const noexcept;
+    void prepend(std::size_t index, Position id, const redis::Reply& fields, Millis sent);
+    void wake_unread(Stream& stream, Position known_after);
+    void wake_ahead(Stream& stream);
+    void sweep(Stream& stream);
+    void sweep_on(Stream& stream);
+    void take_sweep_page(Stream& stream, const redis::Reply* reply);
+    void note_swept(const Sweep& sweep, Position id, const redis::Reply& fields);
+    void end_sweep(Stream& stream);
+    void take_fetched(Fetch& fetch, FetchedEvent& event, const redis::Reply* reply);
+    void tell_lost_fetches();
+
+    enum class Fill : std::uint8_t { not_begun, under_way, ended };
     struct Stream {
         std::string key;
         std::optional<Position> last;  ///< read through here
@@ -244,6 +297,16 @@ private:
         // By stream, as only within one is what is read in the order in which it was written.
         StringMap<std::uint64_t> seen;  ///< the last number of each node that numbers its entries
         std::deque<Own> own;            ///< by number
+
+        Fill fill = Fill::not_begun;
+        bool is_filling = false;   ///< a page is under way
+        Position fill_at;          ///< the next page ends before this
+        std::uint64_t filled = 0;  ///< entries
+        Position begins_after;     ///< what lies at or before this is not in the stream any more
+        std::unique_ptr<Sweep> sweep;
+        std::vector<std::shared_ptr<Resume>> wants_sweep;
+        std::multimap<Position, std::shared_ptr<Resume>> unread;  ///< wait for the log to know what is after this
+        std::multimap<Position, std::shared_ptr<Resume>> ahead;   ///< wait for the stream to be read up to this
     };
     /// The oldest entry that has not been read back, of whichever stream; null when there is none.
     [[nodiscard]] Stream* stream_of_oldest();
@@ -277,12 +340,25 @@ private:
     std::string scratch_;
     std::unordered_map<std::string, std::unique_ptr<Request>> requests_;
     std::vector<std::unique_ptr<Request>> finished_;
-    std::vector<std::shared_ptr<Return>> returns_;  // that wait for the reader
+    struct Scripts {
+        Scripts();
+        redis::Script claim;
+        redis::Script swap;
+        redis::Script write;
+        redis::Script remove;
+    };
+    Scripts scripts_;
+    std::string owner_text_;  // of this process, as it stands in a session
+    std::unordered_multimap<std::string, std::shared_ptr<Resume>> resumes_;  // by pid
+    std::vector<std::shared_ptr<Fetch>> fetches_;                            // that could not be sent
+    Millis away_since_ = 0;          // the commands' connection, while it is down
+    Millis redis_ahead_ = 0;         // what the wall clock of Redis is ahead of the clock of this loop
+    std::uint64_t early_first_ = 1;  // the first number of this time without Redis
     struct Dirty {
         std::string nsp;
         Id sid;
     };
-    std::vector<Dirty> dirty_;
+    std::deque<Dirty> dirty_;
     std::unique_ptr<base::Timer> tick_;
     std::unique_ptr<base::Timer> session_timer_;
     std::uint64_t ticks_ = 0;

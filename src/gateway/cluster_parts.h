@@ -55,17 +55,43 @@ private:
     }
 };
 
-/// A client that comes back from another node.
-struct Cluster::Return {
+/// A client that wants to resume, while it cannot be told yet.
+struct Cluster::Resume final : base::Timer {
+    Resume(Cluster& c, std::string n, ResumeRequest r, std::function<void(ResumeResult)> d)
+        : cluster(c), nsp(std::move(n)), request(std::move(r)), done(std::move(d)) {}
+
+    Cluster& cluster;
     std::string nsp;
-    Comeback comeback;
-    Position from;
-    Millis until = 0;
-    bool has_session = false;
-    bool is_reading = false;
-    bool is_known = false;  ///< its offset is a place in the stream
-    std::vector<MissedEvent> missed;
-    std::function<void(std::optional<Restored>)> done;
+    ResumeRequest request;
+    std::function<void(ResumeResult)> done;  ///< empty once it has been called
+    std::vector<RecoveryLog::Stay> stays;    ///< where it was, once its session is known
+    Position from;                           ///< all at or before this it has, or is in `older`
+    std::vector<Position> older;
+    Millis began = 0;
+    bool is_asking = false;  ///< a reply of Redis is under way
+    bool is_owner = false;   ///< the session is marked as ours
+    bool is_known = false;   ///< its offset is a place in the stream
+    std::string waits_for;   ///< in words, for the log
+
+private:
+    void expire(Millis) override { cluster.give_up(*this); }
+};
+
+/// A reading of the stream backwards for clients that missed more than the log knows: once for all that wait for it.
+struct Cluster::Sweep {
+    std::vector<std::shared_ptr<Resume>> members;
+    StringMap<std::vector<Resume*>> by_room;  ///< by namespace and room
+    Position above;                           ///< what is above this they have by the log
+    Position at;                              ///< the next page ends before this
+    Position down_to;                         ///< all above this is wanted
+};
+
+/// A fetch of single events.
+struct Cluster::Fetch {
+    std::vector<FetchedEvent> events;
+    std::size_t open = 0;  ///< replies
+    bool is_lost = false;
+    std::function<void(std::optional<std::vector<FetchedEvent>>)> done;
 };
 
 }  // namespace sio::gateway

@@ -1,11 +1,17 @@
-// Clients that may come back: what is kept of them in Redis while they are connected, and how they are given back.
-// Source: cluster-wire 1.12.
+// What is kept in Redis of each client while it is connected, so that it can return to any gateway when this one is no
+// more, and whose that is. Source: cluster-wire 1.12.
+//
+// A session's key is there from the connect on until its client can no longer return. Whoever asks for it last owns it:
+// the owner is replaced in one step (session_scripts.h), all others hear of it on the channel `taken`, and what they
+// write afterwards is refused. So a second asker gets the session as the first did; the first, when it is alive, gives
+// up its connection, which is dead or a copy; when it has died meanwhile, nothing is lost with it. Node servers take a
+// session with GET and DEL, and may do so with ours.
 #include <algorithm>
 
 #include "base/json.h"
 #include "base/log.h"
-#include "cluster/names.h"
 #include "gateway/cluster_parts.h"
+#include "gateway/session_scripts.h"
 
 namespace sio::gateway {
 
@@ -13,35 +19,50 @@ using redis::Reply;
 
 namespace {
 
-constexpr Millis refresh_margin = 40'000;  // a refresh comes each 30 s; with the window, less than the log keeps
-constexpr Millis longest_return = 3'000;
-constexpr std::string_view page_entries = "1000";
-constexpr std::size_t max_missed = 100'000;       // entries looked at for one client
-constexpr std::uint64_t smallest_count = 10'000;  // what a Node server leaves in a stream at least
+constexpr Millis refresh_margin = 40'000;       // a refresh comes each 30 s; with the window, less than the log keeps
+constexpr std::size_t sessions_per_turn = 200;  // that are written
+constexpr std::string_view next_turn = "1";
 
 }  // namespace
+
+Cluster::Scripts::Scripts()
+    : claim(claim_session_script),
+      swap(swap_session_script),
+      write(write_session_script),
+      remove(delete_session_script) {}
+
+void Cluster::load_scripts() {
+    for (const redis::Script* script : {&scripts_.claim, &scripts_.swap, &scripts_.write, &scripts_.remove}) {
+        commands_.send({"SCRIPT", "LOAD", script->text()});
+    }
+}
+
+// --- writing --------------------------------------------------------------------------------------------------------
 
 void Cluster::keep(Socket& socket) {
     if (std::exchange(socket.kept_dirty, true)) return;
     dirty_.push_back({socket.nsp->name, socket.id});
     // Written when this turn is over, so that the rooms of a connect make one command.
-    loop_.timers().arm(*session_timer_, loop_.now());
+    if (dirty_.size() == 1) loop_.timers().arm(*session_timer_, loop_.now());
 }
 
 void Cluster::flush_sessions() {
-    std::vector<Dirty> dirty = std::exchange(dirty_, {});
-    for (const Dirty& one : dirty) {
+    for (std::size_t n = 0; n < sessions_per_turn && !dirty_.empty(); ++n) {
+        const Dirty one = std::move(dirty_.front());
+        dirty_.pop_front();
         const auto found = hub_.namespaces().find(one.nsp);
         Socket* socket = found == hub_.namespaces().end() ? nullptr : hub_.find_socket(*found->second, one.sid);
         if (socket == nullptr) continue;
         socket->kept_dirty = false;
         write_session(*socket, options_.session_window + refresh_margin);
+        socket->owns_session = true;
     }
+    if (!dirty_.empty()) loop_.timers().arm(*session_timer_, loop_.now());
 }
 
-void Cluster::write_session(const Socket& socket, Millis lifetime) {
-    if (!commands_.is_up() || socket.pid.empty()) return;
+cluster::StoredSession Cluster::stored(const Socket& socket) const {
     cluster::StoredSession session;
+    session.owner = node_uid_;
     session.sid = socket.id.view();
     session.pid = socket.pid;
     session.rooms.emplace_back(socket.id.view());
@@ -57,11 +78,42 @@ void Cluster::write_session(const Socket& socket, Millis lifetime) {
     session.user = socket.user;
     session.since = socket.connected_at;
     session.node = options_.node;
+    session.nsp = socket.nsp->name;
+    return session;
+}
+
+std::string Cluster::session_key(std::string_view pid) const {
     std::string key;
+    cluster::append_session_key(key, options_.session_prefix, pid);
+    return key;
+}
+
+void Cluster::write_session(const Socket& socket, Millis lifetime) {
+    if (!commands_.is_up() || socket.pid.empty()) return;
+    const std::string key = session_key(socket.pid);
     std::string value;
-    cluster::append_session_key(key, options_.session_prefix, socket.pid);
-    cluster::append_session(value, session);
-    commands_.send({"SET", key, value, "PX", std::to_string(lifetime)});
+    cluster::append_session(value, stored(socket));
+    const std::string time = std::to_string(lifetime);
+    if (!socket.owns_session) {  // it has just connected here: whoever had it has it no more
+        commands_.send({"SET", key, value, "PX", time});
+        return;
+    }
+    commands_.send({"EVALSHA", scripts_.write.sha(), next_turn, key, value, time},
+                   [this, nsp = socket.nsp->name, pid = socket.pid](const Reply* reply) {
+                       if (reply == nullptr) return;
+                       if (reply->is_error("NOSCRIPT")) {
+                           load_scripts();
+                           refresh_sessions();
+                       } else if (!reply->is_error() && reply->to_integer() == 0) {
+                           lose_session(nsp, pid);
+                       }
+                   });
+}
+
+/// A client of ours has gone on to another server.
+void Cluster::lose_session(std::string_view nsp, std::string_view pid) {
+    const auto found = hub_.namespaces().find(nsp);
+    if (found != hub_.namespaces().end()) hub_.taken(*found->second, pid);
 }
 
 void Cluster::refresh_sessions() {
@@ -78,51 +130,51 @@ void Cluster::release(const Socket& socket, bool recoverable) {
         write_session(socket, options_.session_window);
         return;
     }
-    std::string key;
-    cluster::append_session_key(key, options_.session_prefix, socket.pid);
-    if (commands_.is_up()) commands_.send({"DEL", key});
+    const std::string mine = std::string(cluster::owner_mark) + owner_text_;
+    if (commands_.is_up()) {
+        commands_.send({"EVALSHA", scripts_.remove.sha(), next_turn, session_key(socket.pid), mine});
+    }
 }
 
-// --- coming back ----------------------------------------------------------------------------------------------------
+// --- claiming -------------------------------------------------------------------------------------------------------
 
-void Cluster::restore(Namespace& nsp, Comeback comeback, std::function<void(std::optional<Restored>)> done) {
-    auto back = std::make_shared<Return>();
-    back->nsp = nsp.name;
-    back->comeback = std::move(comeback);
-    back->done = std::move(done);
-    back->until = loop_.now() + (live_ ? longest_return : 0);
-    returns_.push_back(back);
-    if (!live_) {
-        loop_.timers().arm(*session_timer_, loop_.now());
-        return;
-    }
-    if (back->comeback.saved) {
-        back->has_session = true;
-        loop_.timers().arm(*session_timer_, loop_.now());
-        return;
-    }
-    std::string key;
-    cluster::append_session_key(key, options_.session_prefix, back->comeback.pid);
-    // Given back once: whoever asks second is too late.
-    commands_.send({"MULTI"});
-    commands_.send({"GET", key});
-    commands_.send({"DEL", key});
-    commands_.send({"EXEC"}, [this, back](const Reply* reply) { on_session(back, reply); });
+/// Asks for the session of a client that wants to resume, and makes it ours in the same step.
+void Cluster::claim(const std::shared_ptr<Resume>& resume) {
+    if (resume->is_asking || !commands_.is_up()) return;
+    resume->waits_for = "its session";
+    const std::string window = std::to_string(options_.session_window);
+    resume->is_asking = commands_.send({"EVALSHA", scripts_.claim.sha(), next_turn, session_key(resume->request.pid),
+                                        cluster::owner_mark, owner_text_, window},
+                                       [this, resume](const Reply* reply) {
+                                           resume->is_asking = false;
+                                           if (resume->done) on_claimed(resume, reply);
+                                       });
 }
 
-void Cluster::on_session(const std::shared_ptr<Return>& back, const Reply* reply) {
-    if (reply == nullptr || reply->items.size() != 2 || reply->items[0].is_nil()) {
-        give_back(back, false);
+void Cluster::on_claimed(const std::shared_ptr<Resume>& resume, const Reply* reply) {
+    if (reply == nullptr) return;  // asked again when Redis is back
+    if (reply->is_error()) {
+        resume->waits_for = "Redis, which refuses: " + std::string(reply->text);
+        if (reply->is_error("NOSCRIPT")) {
+            load_scripts();
+            claim(resume);
+        }
         return;
     }
-    auto session = cluster::decode_session(reply->items[0].text);
-    if (!session || session->pid != back->comeback.pid) {
-        give_back(back, false);
-        return;
+    if (reply->is_nil()) return fail(resume, ResumeFailure::unknown_session);
+    auto session = cluster::decode_session(reply->text);
+    if (!session || session->pid != resume->request.pid || session->nsp.value_or(resume->nsp) != resume->nsp) {
+        return fail(resume, ResumeFailure::unknown_session);
     }
-    // If its old node still holds it (a cut it has not noticed), that is over now.
-    const std::string taken = R"({"node":)" + json::quote(options_.node) + R"(,"nsp":)" + json::quote(back->nsp) +
-                              R"(,"pid":)" + json::quote(back->comeback.pid) + '}';
+    if (session->owner) {
+        resume->is_owner = true;
+    } else {
+        adopt_session(*resume, std::string(reply->text), *session);
+    }
+    // If its old server still holds it (a cut it has not noticed), that is over now.
+    const std::string taken = R"({"node":)" + json::quote(options_.node) + R"(,"id":)" + json::quote(node_uid_) +
+                              R"(,"nsp":)" + json::quote(resume->nsp) + R"(,"pid":)" +
+                              json::quote(resume->request.pid) + '}';
     commands_.send({"PUBLISH", options_.session_prefix + "taken", taken});
     SavedSocket saved;
     saved.sid = Id::from(session->sid);
@@ -133,145 +185,33 @@ void Cluster::on_session(const std::shared_ptr<Return>& back, const Reply* reply
     for (std::string& room : session->rooms) {
         if (room != session->sid) saved.rooms.push_back(std::move(room));
     }
-    if (!back->comeback.offset) back->comeback.offset = session->since;
-    back->comeback.saved = std::move(saved);
-    back->has_session = true;
-    proceed(back);
+    if (!resume->request.offset || resume->request.offset == Position{}) resume->request.offset = session->since;
+    resume->request.saved = std::move(saved);
+    begin(resume);
 }
 
-// The next step of a client that comes back; called again when more of the stream has been read.
-void Cluster::proceed(const std::shared_ptr<Return>& back) {
-    if (!back->has_session || back->is_reading || !back->done) return;
-    const auto found = hub_.namespaces().find(back->nsp);
-    if (found == hub_.namespaces().end() || !back->comeback.offset) {
-        give_back(back, false);
-        return;
-    }
-    Namespace& nsp = *found->second;
-    const Position read = position(back->nsp);
-    back->from = *back->comeback.offset;
-    if (back->from > read) return;  // it knows more than this node has read: soon
-    nsp.log.move_to(read);
-    if (!back->is_known && back->from != back->comeback.saved->connected_at && !nsp.log.has(back->from)) {
-        check_offset(back);
-    } else if (nsp.log.covers(back->from, loop_.now())) {
-        give_back(back, true);
-    } else {
-        read_missed(back);
-    }
+/// A session that a Node server has written is written again with an owner; that it is there still is asked by Redis.
+void Cluster::adopt_session(Resume& resume, const std::string& before, cluster::StoredSession session) {
+    session.owner = node_uid_;
+    std::string value;
+    cluster::append_session(value, session);
+    const std::string window = std::to_string(options_.session_window);
+    resume.is_owner = commands_.send(
+        {"EVALSHA", scripts_.swap.sha(), next_turn, session_key(resume.request.pid), before, value, window});
 }
 
-// A place that never was tells nothing of what its client has.
-void Cluster::check_offset(const std::shared_ptr<Return>& back) {
-    const Stream* stream = stream_of(back->nsp);
-    if (stream == nullptr) {
-        give_back(back, false);
-        return;
-    }
-    back->is_reading = true;
-    const std::string offset = back->from.text();
-    commands_.send({"XRANGE", stream->key, offset, offset}, [back](const Reply* reply) {
-        back->is_known = reply != nullptr && reply->is_array() && !reply->items.empty();
-    });
-    commands_.send({"XINFO", "STREAM", stream->key}, [this, back](const Reply* reply) {
-        if (!back->done) return;
-        // It may have been trimmed by now, with all that is as old.
-        const auto first = reply == nullptr || reply->is_error()
-                               ? std::nullopt
-                               : Position::parse(text_field(*reply, "recorded-first-entry-id"));
-        const bool is_trimmed =
-            first && back->from < *first && number_field(*reply, "entries-added") > number_field(*reply, "length");
-        if (!back->is_known && !is_trimmed) {
-            give_back(back, false);
-            return;
-        }
-        back->is_known = true;
-        back->is_reading = false;
-        proceed(back);
-    });
-}
-
-// The log of this node does not reach back so far: Redis is asked for the part before it.
-void Cluster::read_missed(const std::shared_ptr<Return>& back) {
-    const Stream* stream = stream_of(back->nsp);
-    if (stream == nullptr) {
-        give_back(back, false);
-        return;
-    }
-    const std::string key = stream->key;
-    commands_.send({"XINFO", "STREAM", key}, [this, back, key](const Reply* reply) {
-        if (!back->done) return;
-        if (reply == nullptr || reply->is_error()) {
-            give_back(back, false);
-            return;
-        }
-        // Complete when nothing was ever trimmed, or nothing after that place, or only by age (our own trimming, whose
-        // age is above the window): a Node server trims by count.
-        const auto first = Position::parse(text_field(*reply, "recorded-first-entry-id"));
-        const bool is_whole = number_field(*reply, "entries-added") == number_field(*reply, "length") ||
-                              (first && *first <= back->from) || number_field(*reply, "length") < smallest_count;
-        if (!is_whole) {
-            give_back(back, false);
-            return;
-        }
-        const auto page = std::make_shared<std::function<void()>>();
-        const auto looked_at = std::make_shared<std::size_t>(0);
-        *page = [this, back, key, page, looked_at] {
-            const auto found = hub_.namespaces().find(back->nsp);
-            if (found == hub_.namespaces().end()) {
-                give_back(back, false);
-                return;
-            }
-            const Position end = found->second->log.lost_through();
-            commands_.send(
-                {"XRANGE", key, back->from.next().text(), end.text(), "COUNT", page_entries},
-                [this, back, page, looked_at, end](const Reply* entries) {
-                    const auto again = std::exchange(*page, {});
-                    if (!back->done) return;
-                    if (entries == nullptr || !entries->is_array()) {
-                        give_back(back, false);
-                        return;
-                    }
-                    for (const Reply& entry : entries->items) {
-                        const auto id = entry.items.size() == 2 ? Position::parse(entry.items[0].text) : std::nullopt;
-                        if (!id) continue;
-                        back->from = *id;
-                        const Reply& fields = entry.items[1];
-                        if (text_field(fields, "nsp") != back->nsp || text_field(fields, "type") != "3") continue;
-                        const auto message = decoder_.stream_entry(text_field(fields, "uid"), back->nsp, "3",
-                                                                   text_field(fields, "data"));
-                        if (!message || (*message)->flags.is_volatile) continue;
-                        back->missed.push_back({*id, (*message)->rooms.copy(), (*message)->except.copy(),
-                                                std::string((*message)->event), std::string((*message)->arguments),
-                                                (*message)->attachments});
-                    }
-                    *looked_at += entries->items.size();
-                    if (entries->items.empty()) {
-                        back->from = std::max(back->from, end);
-                        give_back(back, true);
-                    } else if (*looked_at > max_missed) {
-                        give_back(back, false);
-                    } else {
-                        *page = again;
-                        again();
-                    }
-                });
-        };
-        (*page)();
-    });
-}
-
-void Cluster::give_back(const std::shared_ptr<Return>& back, bool found) {
-    std::erase(returns_, back);
-    const auto done = std::exchange(back->done, {});
-    if (!done) return;
-    if (!found || !back->comeback.saved) {
-        ++stats_.sessions_lost;
-        done(std::nullopt);
-        return;
-    }
-    ++stats_.sessions_restored;
-    done(Restored{std::move(*back->comeback.saved), std::move(back->missed), back->from});
+/// `{"node","id","nsp","pid"}`: a client has gone on to another gateway.
+void Cluster::on_taken(std::string_view text) {
+    if (!json::is_valid(text) || json::member(text, "id") == json::quote(node_uid_)) return;
+    const auto nsp = json::member(text, "nsp");
+    const auto pid = json::member(text, "pid");
+    if (!nsp || !pid) return;
+    const std::string name = json::decode_string(*pid);
+    lose_session(json::decode_string(*nsp), name);
+    const auto range = resumes_.equal_range(name);
+    std::vector<std::shared_ptr<Resume>> over;
+    for (auto one = range.first; one != range.second; ++one) over.push_back(one->second);
+    for (const auto& resume : over) finish(resume, ResumeResult::superseded());
 }
 
 }  // namespace sio::gateway

@@ -275,9 +275,15 @@ std::vector<Option> options_of(Config& c) {
                   .cost = "A larger value keeps more packets in memory."},
                  c.recovery_window, 0ms, longest));
     add(bytes({.name = "recovery-bytes",
-               .help = "Most memory for packets that clients may have missed; the oldest go first.",
+               .help = "Most memory for packets that clients may have missed, and for who may return; the oldest go "
+                       "first.",
                .cost = "A larger value costs that memory."},
               c.recovery_bytes, 0, std::size_t{1} << 40U));
+    add(duration({.name = "recovery-wait",
+                  .help = "How long a client that returns may wait for Redis and for what it missed before it begins "
+                          "again.",
+                  .cost = "A larger value keeps clients waiting longer while Redis is unreachable."},
+                 c.recovery_wait, 0ms, 600s));
 
     group = "Presence";
     add(duration({.name = "presence-grace",

@@ -63,7 +63,8 @@ struct Config {
     std::string cookie;                                            ///< `name; attributes`; empty: none
     RecoveryMode recovery = RecoveryMode::automatic;
     std::chrono::milliseconds recovery_window{120'000};
-    std::size_t recovery_bytes = 64U << 20U;  ///< of missed packets kept, all namespaces together
+    std::size_t recovery_bytes = 64U << 20U;          ///< of missed packets and of sockets that left, in all
+    std::chrono::milliseconds recovery_wait{20'000};  ///< for what a client that returns has missed
 
     // Cross-origin
     CorsOptions cors;

@@ -89,12 +89,10 @@ void Connection::on_ready(std::uint32_t events) {
 
 void Connection::read_input() {
     std::size_t share = read_share;
+    if (mode == Mode::http) parse();  // what has been pipelined behind an answer
     while (mode != Mode::dead && mode != Mode::leaving) {
         if (share == 0) {
-            if (!queued_unread) {
-                queued_unread = true;
-                engine.unread_.push_back(this);
-            }
+            engine.read_later(*this);
             return;
         }
         // Somebody who pipelines behind a held poll is read no further than a head's worth.
@@ -319,7 +317,9 @@ void Connection::request_done() {
     }
     engine.loop().timers().arm(
         *this, engine.loop().now() + (in_.empty() ? engine.options().idle_timeout : engine.options().header_timeout));
-    parse();  // what was pipelined behind; nothing when parse() is running already
+    // What was pipelined behind it waits for the end of the turn: the answer may have been given in the midst of a
+    // fan-out, and a request may lead to anything.
+    if (!parsing_ && !in_.empty()) engine.read_later(*this);
 }
 
 void Connection::refuse_upgrade(std::string_view message, std::string_view more_headers, int status) {

@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::size_t read_buffer_bytes = 65536;
 constexpr int accepts_per_turn = 64;
+constexpr std::size_t rooms_per_turn = 64;  // clients that are behind and get more in one turn
 constexpr Millis held_close_time = 30'000;  // how long a closed polling session waits to tell its client
 
 }  // namespace
@@ -200,6 +201,7 @@ bool Engine::end_turn() {
         }
     }
     const bool slices_left = outbox_.flush();
+    tell_of_room();
     while (!failed_.empty()) {
         const auto [slot, too_slow] = failed_.back();
         failed_.pop_back();
@@ -213,7 +215,22 @@ bool Engine::end_turn() {
     }
     for (const auto& gone : buried_) free_slots_.push_back(gone->slot);
     buried_.clear();
-    return slices_left || !unread_.empty() || accept_again_ || !outbox_.is_clean();
+    return slices_left || !unread_.empty() || !with_room_.empty() || accept_again_ || !outbox_.is_clean();
+}
+
+void Engine::tell_of_room() {
+    if (with_room_.empty()) return;
+    const std::size_t now = std::min(with_room_.size(), rooms_per_turn);
+    const std::vector<Slot> told(with_room_.begin(), with_room_.begin() + static_cast<std::ptrdiff_t>(now));
+    with_room_.erase(with_room_.begin(), with_room_.begin() + static_cast<std::ptrdiff_t>(now));
+    for (const Slot slot : told) {
+        if (session(slot) != nullptr) app_.on_room(slot);
+    }
+}
+
+void Engine::read_later(Connection& connection) {
+    if (std::exchange(connection.queued_unread, true)) return;
+    unread_.push_back(&connection);
 }
 
 // --- sessions -------------------------------------------------------------------------------------------------------

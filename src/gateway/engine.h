@@ -133,6 +133,8 @@ public:
     /// The session is gone: nothing may be sent to it any more.
     virtual void on_close(Slot slot, proto::CloseReason reason) = 0;
     virtual void on_upgrade(Slot slot) = 0;
+    /// The queue of a client that is behind has room again (Outbox::want_room()).
+    virtual void on_room(Slot slot) { static_cast<void>(slot); }
     /// A request for another path (or a file below the engine's). False: 404.
     virtual bool on_http(const proto::HttpHead& head, HttpAnswer& answer) = 0;
     /// Whether new sessions may be opened just now; else their clients are told to try again.
@@ -212,6 +214,9 @@ public:
     /// Ends a session. The app's on_close() is called before this returns.
     void close(Slot slot, proto::CloseReason reason, Ending ending, std::uint16_t close_code = proto::ws_close::none);
 
+    /// Calls the app's on_room() in the next turn.
+    void tell_of_room_later(Slot slot) { with_room_.push_back(slot); }
+
     /// New sessions are answered 503 from now on.
     void refuse_new_sessions() noexcept { refusing_ = true; }
     /// Ends idle HTTP connections, so that a drained process can leave.
@@ -226,6 +231,7 @@ private:
     void route(Connection& connection);
     void finish_request(Connection& connection);
     void abandon_post(Connection& connection);
+    void read_later(Connection& connection);
     void connection_ended(Connection& connection);
     void on_socket_text(Connection& connection, std::string_view text);
     void on_socket_binary(Connection& connection, std::string_view bytes);
@@ -269,6 +275,8 @@ private:
     void on_write_failed(Slot slot, int error) override;
     void on_queue_full(Slot slot) override;
     void on_poll_ready(Slot slot) override;
+    void on_room(Slot slot) override { with_room_.push_back(slot); }
+    void tell_of_room();
     bool end_turn() override;
 
     net::Loop& loop_;
@@ -294,7 +302,8 @@ private:
     HttpService* service_ = nullptr;
     std::unordered_map<std::uint64_t, Connection*> requests_;  // of the service, that are not answered yet
     std::uint64_t next_request_ = 1;
-    std::vector<Connection*> unread_;    // stopped reading at their share of a turn
+    std::vector<Connection*> unread_;    // to be read on in the next turn
+    std::vector<Slot> with_room_;        // whose app wants to be told
     Connection* connections_ = nullptr;  // all of them, linked
     std::size_t session_count_ = 0;
     std::size_t connection_count_ = 0;

@@ -106,11 +106,6 @@ void Engine::answer(std::uint64_t number, const HttpAnswer& answer) {
     connection.request = 0;
     if (answer.status >= 400) ++stats_.requests_refused;
     connection.reply(answer.status, answer.content_type, answer.body, answer.headers);
-    // What came meanwhile may lie unread, and its edge is past.
-    if (connection.mode == Connection::Mode::http && !connection.queued_unread) {
-        connection.queued_unread = true;
-        unread_.push_back(&connection);
-    }
 }
 
 // A body above its limit is dropped; the session it was for goes on.

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/json.h"
 #include "base/log.h"
@@ -80,6 +81,7 @@ Gateway::Gateway(net::Loop& loop, const Config& config, Cors cors)
         options.session_window = config.recovery_window.count();
         options.retention = config.redis_retention.count();
         options.spool_bytes = config.redis_spool_bytes;
+        options.recovery_wait = config.recovery_wait.count();
         cluster_ = std::make_unique<Cluster>(loop, hub_, std::move(options));
         cluster_->on_server_event([this](const std::string& nsp, std::string_view event, std::string_view arguments,
                                          const std::function<void(std::string)>& answer) {
@@ -211,6 +213,7 @@ Result<void> Gateway::reload_routes() {
     if (!routes) return fail(Errc::config, routes.error().what);
     for (const std::string& warning : routes->warnings()) log::warn("routes", "routes_warning", {{"what", warning}});
     runner_.set_routes(std::make_shared<const routes::Routes>(std::move(*routes)));
+    hub_.forget_admissions();
     routes_loaded_ = loop_.wall_clock();
     log::info("routes", "routes_loaded", {{"file", config_.routes}, {"events", runner_.routes().event_count()}});
     return {};
@@ -428,7 +431,11 @@ std::string Gateway::metrics() {
         .number("acksTimedOut", n(hub.acks_timed_out))
         .number("socketsRefused", n(hub.sockets_refused))
         .number("recovered", n(hub.sockets_recovered))
-        .number("recoveriesFailed", n(hub.recoveries_failed))
+        .number("recoveriesFailed",
+                n(std::accumulate(std::begin(hub.resumes_failed), std::end(hub.resumes_failed), std::uint64_t{0})))
+        .number("recoveriesWaiting", n(cluster_ != nullptr ? cluster_->resuming() : 0))
+        .number("recoveryBytes", n(hub_.recovery_budget().used))
+        .number("socketsBehind", n(hub_.sockets_behind()))
         .number("questions", n(hub_.questions()))
         .number("routesWaiting", n(runner_.lists_waiting()))
         .number("routesStopped", n(runner_.lists_stopped()))
@@ -504,10 +511,19 @@ std::string Gateway::prometheus() {
         out.counter("sio_cluster_requests_withheld_total",
                     "Questions not asked because servers of the classic adapter would fail on them.",
                     cluster.requests_withheld);
-        out.counter("sio_sessions_restored_total", "Clients that came back from another node.",
+        out.counter("sio_sessions_restored_total", "Clients that resumed with the help of Redis.",
                     cluster.sessions_restored);
-        out.counter("sio_sessions_lost_total", "Clients that came back and were not known any more.",
+        out.counter("sio_sessions_lost_total", "Clients that asked Redis, and could not resume.",
                     cluster.sessions_lost);
+        out.gauge("sio_log_filling", "Whether the log is still being filled from the stream.",
+                  cluster_->is_filling() ? 1 : 0);
+        out.counter("sio_stream_entries_backfilled_total", "Entries read once to fill the log.",
+                    cluster.entries_backfilled);
+        out.counter("sio_stream_sweeps_total", "Times the stream was read further back for clients that returned.",
+                    cluster.sweeps);
+        out.counter("sio_stream_entries_swept_total", "Entries read in these.", cluster.entries_swept);
+        out.counter("sio_stream_entries_fetched_total", "Entries read one by one for clients that missed them.",
+                    cluster.entries_fetched);
     }
     out.gauge("sio_kafka_connected", "Whether a bridge says that it reaches Kafka.",
               bridges_ != nullptr && bridges_->is_kafka_connected() ? 1 : 0);
@@ -543,6 +559,8 @@ std::string Gateway::prometheus() {
     out.counter("sio_hops_refused_total", "Requests at the hop listener without a valid proof.", hops_.stats().refused);
     out.gauge("sio_hops", "Connections passed on just now.", hops_.open());
     out.counter("sio_frames_dropped_total", "Packets dropped by the queue policy.", outbox.frames_dropped);
+    out.counter("sio_frames_refused_total", "Packets for clients that were ended for a full queue.",
+                outbox.frames_refused);
     out.counter("sio_clients_too_slow_total", "Clients disconnected for a full queue.", engine.queue_overflows);
     out.counter("sio_events_total", "Client events received.", hub.events_in);
     out.counter("sio_events_limited_total", "Client events over the rate limit.", hub.events_limited);
@@ -554,8 +572,23 @@ std::string Gateway::prometheus() {
     out.counter("sio_volatile_dropped_total", "Volatile events dropped.", hub.volatile_dropped);
     out.counter("sio_acks_timed_out_total", "Acknowledgements that did not come.", hub.acks_timed_out);
     out.counter("sio_sockets_refused_total", "CONNECTs refused.", hub.sockets_refused);
-    out.counter("sio_recovered_total", "Sockets that came back and missed nothing.", hub.sockets_recovered);
-    out.counter("sio_recoveries_failed_total", "Sockets that came back too late.", hub.recoveries_failed);
+    out.counter("sio_recovered_total", "Clients that returned and missed nothing.", hub.sockets_recovered);
+    out.family("sio_recoveries_failed_total", "counter", "Clients that returned and began again, by reason.");
+    for (std::size_t i = 1; i < std::size(hub.resumes_failed); ++i) {
+        out.sample("sio_recoveries_failed_total", hub.resumes_failed[i],
+                   "{reason=\"" + std::string(to_string(static_cast<ResumeFailure>(i))) + "\"}");
+    }
+    out.gauge("sio_recoveries_waiting", "Clients that returned and wait for what they missed.",
+              cluster_ != nullptr ? cluster_->resuming() : 0);
+    out.gauge("sio_recovery_bytes", "Memory of recovery: packets, their index, and sockets that left.",
+              hub_.recovery_budget().used);
+    out.gauge("sio_recovery_limit_bytes", "What recovery-bytes allows.", hub_.recovery_budget().limit);
+    out.gauge("sio_sockets_behind", "Sockets that get from the log what they missed.", hub_.sockets_behind());
+    out.counter("sio_sockets_fell_behind_total", "Sockets whose queue was full, and that read on from the log.",
+                hub.fell_behind);
+    out.counter("sio_replays_lost_total", "Sockets closed because the log did not reach back to where they were.",
+                hub.replays_ended);
+    out.counter("sio_events_replayed_total", "Events sent from the log.", hub.replayed);
     out.gauge("sio_questions", "Emits that wait for acknowledgements.", hub_.questions());
     out.gauge("sio_routes_waiting", "Action lists that wait for a delay or an answer.", runner_.lists_waiting());
     out.counter("sio_routes_stopped_total", "Action lists that ended early.", runner_.lists_stopped());

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "gateway/authority.h"
+#include "gateway/hub_parts.h"
 #include "gateway/passes.h"
 
 namespace sio::gateway {
@@ -22,153 +23,14 @@ constexpr std::size_t bulk_threshold = 64;       // fan-outs to more recipients 
 constexpr std::size_t max_nsp_bytes = 256;       // of a namespace's name
 constexpr std::size_t max_namespaces = 64;       // joined by one connection
 constexpr std::size_t max_waiting_packets = 64;  // of a client whose CONNECT is not answered yet
-constexpr Millis purge_interval = 5'000;
 constexpr std::size_t id_length = 20;
 constexpr std::size_t max_pid_bytes = 100;
 constexpr std::size_t trim_above = 4U << 20U;  // free bytes the allocator may keep
+constexpr std::size_t max_admitted = 10'000;   // namespaces that are not open, and whether they might be
 
 constexpr std::uint64_t ack_key(const Namespace& nsp, std::uint64_t id) noexcept { return (nsp.serial << 40U) ^ id; }
 
 }  // namespace
-
-/// A CONNECT that is looked into; what its client sends meanwhile waits with it.
-struct Hub::Knock {
-    std::uint64_t ticket = 0;
-    std::string nsp;
-    bool is_dynamic = false;
-    std::string auth;
-    std::string user;
-    bool tries = false;  ///< it wants to be recovered
-    std::string pid;
-    std::optional<std::string> token;  ///< of its payload, where sio-authd is asked
-    std::unique_ptr<Pass> pass;        ///< what it has said
-    Millis asked_at = 0;
-    Millis decided_at = 0;
-
-    struct Kept {
-        SioType type;
-        std::optional<std::uint64_t> id;
-        std::string json;
-        std::optional<std::vector<std::string>> attachments;
-    };
-    std::vector<Kept> packets;
-    std::size_t bytes = 0;
-
-    void keep(const proto::SioPacket& packet) {
-        Kept kept{packet.type, packet.id, std::string(packet.json), {}};
-        bytes += kept.json.size();
-        if (packet.attachments != nullptr) {
-            kept.attachments = *packet.attachments;
-            for (const std::string& one : *kept.attachments) bytes += one.size();
-        }
-        packets.push_back(std::move(kept));
-    }
-};
-
-/// Closes a session that has joined nothing when connect_timeout has passed.
-struct Hub::Client final : base::Timer {
-    Client(Hub& owner, Slot number, std::size_t max_bytes) : hub(owner), slot(number), decoder(max_bytes) {}
-
-    Hub& hub;
-    Slot slot;
-    proto::SioDecoder decoder;
-    std::vector<std::unique_ptr<Socket>> sockets;
-    std::vector<std::unique_ptr<Knock>> knocks;
-
-    /// Namespaces whose CONNECT was refused, or that the server has left: what was on its way to them is dropped
-    /// instead of ending the connection. The last few are remembered.
-    std::vector<std::string> left;
-
-    void leave(std::string_view nsp) {
-        std::erase(left, nsp);
-        if (left.size() == max_left) left.erase(left.begin());
-        left.emplace_back(nsp);
-    }
-
-private:
-    static constexpr std::size_t max_left = 8;
-    void expire(Millis) override { hub.engine_->close(slot, CloseReason::forced_server_close, Ending::as_node); }
-};
-
-struct Hub::AckWait final : base::Timer {
-    AckWait(Hub& owner, std::uint64_t k, Namespace& n) : hub(owner), key(k), nsp(n) {}
-
-    Hub& hub;
-    std::uint64_t key;
-    Namespace& nsp;
-    std::size_t waiting = 0;
-    Answers answers;
-    std::function<void(Answers)> done;
-    std::function<void(const Answers::One&)> each;
-
-private:
-    void expire(Millis) override {
-        hub.stats_.acks_timed_out += waiting;
-        hub.finish(key);
-    }
-};
-
-struct Hub::PurgeTimer final : base::Timer {
-    explicit PurgeTimer(Hub& owner) : hub(owner) {}
-    Hub& hub;
-
-private:
-    void expire(Millis now) override {
-        hub.purge();
-        hub.engine_->loop().timers().arm(*this, now + purge_interval);
-    }
-};
-
-/// Encodes one event at most twice: as it is, and with its recovery offset as last argument; attachments are shared.
-class Hub::Encoder {
-public:
-    Encoder(const Namespace& nsp, const Event& event, std::optional<std::uint64_t> ack, std::string& scratch)
-        : nsp_(nsp), event_(event), ack_(ack), scratch_(scratch) {}
-
-    void set_position(Position position) { position_ = position; }
-    [[nodiscard]] std::optional<Position> position() const noexcept { return position_; }
-
-    std::span<const FrameRef> frames(bool with_offset) {
-        auto& variant = with_offset && position_ ? offset_ : plain_;
-        if (!variant[0]) encode(variant, with_offset && position_);
-        return {variant.data(), 1 + event_.attachments.size()};
-    }
-
-private:
-    using Frames = std::array<FrameRef, 1 + proto::max_attachments>;
-
-    void encode(Frames& out, bool with_offset) {
-        const std::size_t attachments = event_.attachments.size();
-        scratch_.clear();
-        proto::append_sio_header(scratch_, attachments > 0 ? SioType::binary_event : SioType::event, attachments,
-                                 nsp_.name, ack_);
-        scratch_ += '[';
-        scratch_ += event_.name;
-        if (!event_.arguments.empty()) {
-            scratch_ += ',';
-            scratch_ += event_.arguments;
-        }
-        if (with_offset) {
-            scratch_ += ",\"";
-            position_->append(scratch_);
-            scratch_ += '"';
-        }
-        scratch_ += ']';
-        out[0] = FrameRef::text("4", scratch_, attachments > 0);
-        const Frames& other = &out == &plain_ ? offset_ : plain_;
-        for (std::size_t i = 0; i < attachments; ++i) {
-            out[i + 1] = other[0] ? other[i + 1] : FrameRef::binary(event_.attachments[i], i + 1 < attachments);
-        }
-    }
-
-    const Namespace& nsp_;
-    const Event& event_;
-    std::optional<std::uint64_t> ack_;
-    std::string& scratch_;
-    std::optional<Position> position_;
-    Frames plain_;
-    Frames offset_;
-};
 
 Hub::Hub(HubOptions options, HubHandlers& handlers) : options_(options), handlers_(handlers) {
     budget_.limit = options_.recovery_bytes;
@@ -176,19 +38,35 @@ Hub::Hub(HubOptions options, HubHandlers& handlers) : options_(options), handler
 
 Hub::~Hub() = default;
 
+std::string_view to_string(ResumeFailure failure) noexcept {
+    static constexpr std::array<std::string_view, static_cast<std::size_t>(ResumeFailure::count)> names = {
+        "none",    "malformed", "unknown_session", "other_user",        "unknown_offset",
+        "trimmed", "too_much",  "timeout",         "redis_unreachable", "session_in_use"};
+    return names[static_cast<std::size_t>(failure)];
+}
+
 void Hub::start(Engine& engine) {
     engine_ = &engine;
     epoch_ = static_cast<std::uint64_t>(engine.loop().wall_clock());
+    RecoveryLog::Options log;
+    log.keep = options_.recovery_window + recovery_slack;
+    log.has_source = backbone_ != nullptr;
+    const Position start = backbone_ != nullptr ? Position{} : Position{epoch_, 0};
+    for (std::size_t i = 0; i < (backbone_ != nullptr ? backbone_->stream_count() : 1); ++i) {
+        logs_.push_back(std::make_unique<RecoveryLog>(budget_, log, start, engine.loop().now()));
+    }
+    replay_timer_ = std::make_unique<ReplayTimer>(*this);
     purge_timer_ = std::make_unique<PurgeTimer>(*this);
-    engine.loop().timers().arm(*purge_timer_, engine.loop().now() + purge_interval);
+    engine.loop().timers().arm(*purge_timer_, engine.loop().now() + PurgeTimer::interval);
 }
 
 void Hub::purge() {
     const Millis now = engine_->loop().now();
+    for (const auto& log : logs_) log->purge(now);
     for (auto entry = namespaces_.begin(); entry != namespaces_.end();) {
         Namespace& nsp = *entry->second;
-        nsp.log.purge(now);
-        const bool unused = nsp.is_dynamic && nsp.everyone.empty() && nsp.log.saved_count() == 0;
+        nsp.saved.purge(now);
+        const bool unused = nsp.is_dynamic && nsp.everyone.empty() && nsp.saved.count() == 0;
         if (unused && backbone_ != nullptr) backbone_->closing(nsp);
         entry = unused ? namespaces_.erase(entry) : std::next(entry);
     }
@@ -208,8 +86,8 @@ Namespace* Hub::find_namespace(std::string_view name) {
 }
 
 Namespace& Hub::make_namespace(std::string_view name, bool is_dynamic) {
-    auto made = std::make_unique<Namespace>(std::string(name), budget_, log_start(name), options_.recovery_window,
-                                            engine_->loop().now());
+    const std::size_t stream = backbone_ != nullptr ? backbone_->stream_of_namespace(name) : 0;
+    auto made = std::make_unique<Namespace>(std::string(name), *logs_[stream], budget_, options_.recovery_window);
     made->is_dynamic = is_dynamic;
     made->serial = ++namespaces_made_;
     Namespace& nsp = *namespaces_.emplace(std::string(name), std::move(made)).first->second;
@@ -217,8 +95,30 @@ Namespace& Hub::make_namespace(std::string_view name, bool is_dynamic) {
     return nsp;
 }
 
-Position Hub::log_start(std::string_view nsp) const {
-    return backbone_ != nullptr ? backbone_->position(nsp) : Position{epoch_, 0};
+bool Hub::serves(std::string_view nsp) {
+    if (namespaces_.find(nsp) != namespaces_.end()) return true;
+    if (const auto known = admitted_.find(nsp); known != admitted_.end()) return known->second;
+    if (admitted_.size() >= max_admitted) admitted_.clear();
+    const bool is_open = handlers_.admit(nsp, nullptr, {}, {}).kind == Admission::Kind::open;
+    admitted_.emplace(nsp, is_open);
+    return is_open;
+}
+
+/// Where in the order of its stream a namespace stands.
+Position Hub::position(const Namespace& nsp) const {
+    return backbone_ != nullptr ? backbone_->position(nsp.name) : nsp.log.position();
+}
+
+void Hub::place_sockets(std::size_t stream, Position end) {
+    for (const auto& [name, nsp] : namespaces_) {
+        if (&nsp->log != logs_[stream].get()) continue;
+        for (const auto& [secret, slot] : nsp->by_secret) {
+            Socket* socket = socket_in(slot, *nsp);
+            if (socket == nullptr || socket->connected_at != Position{}) continue;
+            socket->connected_at = end;
+            backbone_->keep(*socket);
+        }
+    }
 }
 
 Socket* Hub::socket_in(Slot slot, const Namespace& nsp) {
@@ -296,24 +196,45 @@ bool Hub::push(Slot slot, Encoder& encoder, bool is_volatile) {
         ++stats_.volatile_dropped;
         return false;
     }
+    if (outbox.is_behind(slot) && is_left_to_replay(slot, encoder, is_volatile)) [[unlikely]] {
+        if (is_volatile) ++stats_.volatile_dropped;
+        return false;
+    }
+    if (encoder.early().number != 0) note_early(slot, encoder);
     const auto frames = encoder.frames(outbox.wants_offset(slot));
-    outbox.push(slot, frames.data(), frames.size());
+    if (!outbox.offer(slot, frames.data(), frames.size())) [[unlikely]] {
+        if (!fall_behind(slot, encoder)) outbox.push(slot, frames.data(), frames.size());
+        return false;
+    }
     ++stats_.deliveries;
     return true;
 }
 
-void Hub::record(Namespace& nsp, const Selection& selection, Encoder& encoder) {
-    RecoveryLog::Packet packet;
-    packet.position = *encoder.position();
-    packet.sent = engine_->loop().now();
-    packet.rooms = selection.rooms;
-    packet.rooms.insert(packet.rooms.end(), selection.users.begin(), selection.users.end());
-    packet.rooms.insert(packet.rooms.end(), selection.sockets.begin(), selection.sockets.end());
-    packet.except = selection.except;
-    if (selection.except_socket != nullptr) packet.except.emplace_back(selection.except_socket->id.view());
-    const auto frames = encoder.frames(true);
-    packet.frames.assign(frames.begin(), frames.end());
-    nsp.log.record(std::move(packet), engine_->loop().now());
+/// The rooms of a packet, as views that live until the next call.
+RecoveryLog::Audience Hub::audience(std::string_view nsp, const Selection& selection) {
+    rooms_.clear();
+    except_.clear();
+    for (const auto* list : {&selection.rooms, &selection.users, &selection.sockets}) {
+        rooms_.insert(rooms_.end(), list->begin(), list->end());
+    }
+    except_.assign(selection.except.begin(), selection.except.end());
+    if (selection.except_socket != nullptr) except_.push_back(selection.except_socket->id.view());
+    return {nsp, rooms_, except_};
+}
+
+void Hub::record(RecoveryLog& log, const Selection& selection, Encoder& encoder, std::uint64_t early) {
+    log.record(audience(encoder.nsp(), selection), *encoder.position(), encoder.frames(true), early,
+               engine_->loop().now());
+    encoder.set_logged();
+}
+
+void Hub::prepend(std::size_t stream, std::string_view nsp, const Selection& selection, const Event& event,
+                  Position position, Millis sent) {
+    RecoveryLog& log = *logs_[stream];
+    Encoder encoder(nsp, event, std::nullopt, scratch_);
+    encoder.set_position(position);
+    const auto frames = log.wants_older_content() ? encoder.frames(true) : std::span<const FrameRef>{};
+    log.prepend(audience(nsp, selection), position, frames, sent);
 }
 
 Reached Hub::send_here(Namespace& nsp, const Selection& selection, Encoder& encoder, bool is_volatile) {
@@ -337,17 +258,33 @@ Reached Hub::send_here(Namespace& nsp, const Selection& selection, Encoder& enco
 
 void Hub::emit(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile, bool is_local) {
     ++stats_.broadcasts;
-    Encoder encoder(nsp, event, std::nullopt, scratch_);
-    if (backbone_ != nullptr) {
-        if (!is_local && backbone_->broadcast(nsp, selection, event, is_volatile)) return;
-    } else if (nsp.wants_offset > 0 || nsp.log.saved_count() > 0) {
-        if (is_volatile) {
-            encoder.set_position(nsp.log.position());  // not kept, but the client's position stays good
-        } else {
-            encoder.set_position(nsp.log.advance());
-            record(nsp, selection, encoder);
-        }
+    Encoder encoder(nsp.name, event, std::nullopt, scratch_);
+    if (backbone_ != nullptr && !is_local) {
+        const auto early = backbone_->broadcast(nsp, selection, event, is_volatile);
+        if (!early) return;
+        encoder.set_early(*early);
+    } else if (backbone_ == nullptr) {
+        place(nsp, selection, encoder, is_volatile);
     }
+    send_here(nsp, selection, encoder, is_volatile);
+}
+
+/// Gives an event of a gateway that is alone its place in the order.
+void Hub::place(Namespace& nsp, const Selection& selection, Encoder& encoder, bool is_volatile) {
+    if (nsp.wants_offset == 0 && nsp.saved.count() == 0) return;
+    if (is_volatile) {
+        encoder.set_position(nsp.log.position());  // not kept, but the client's position stays good
+        return;
+    }
+    encoder.set_position(nsp.log.advance());
+    record(nsp.log, selection, encoder);
+}
+
+void Hub::emit_early(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile,
+                     const EarlyNumber& early) {
+    ++stats_.broadcasts;
+    Encoder encoder(nsp.name, event, std::nullopt, scratch_);
+    encoder.set_early(early);
     send_here(nsp, selection, encoder, is_volatile);
 }
 
@@ -357,14 +294,18 @@ std::size_t Hub::count(Namespace& nsp, const Selection& selection) {
     return count;
 }
 
-Reached Hub::deliver(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile,
-                     Position position, bool is_done) {
-    Encoder encoder(nsp, event, std::nullopt, scratch_);
-    if (!is_volatile) {
+Reached Hub::deliver(std::string_view name, const Selection& selection, const Event& event, bool is_volatile,
+                     Position position, std::uint64_t early) {
+    Encoder encoder(name, event, std::nullopt, scratch_);
+    const auto found = namespaces_.find(name);
+    if (!is_volatile && keeps_logs()) {
         encoder.set_position(position);
-        record(nsp, selection, encoder);
+        RecoveryLog& log =
+            found != namespaces_.end() ? found->second->log : *logs_[backbone_->stream_of_namespace(name)];
+        record(log, selection, encoder, early);
     }
-    return is_done ? Reached{} : send_here(nsp, selection, encoder, is_volatile);
+    if (early != 0 || found == namespaces_.end()) return {};
+    return send_here(*found->second, selection, encoder, is_volatile);
 }
 
 void Hub::taken(Namespace& nsp, std::string_view pid) {
@@ -377,30 +318,29 @@ void Hub::taken(Namespace& nsp, std::string_view pid) {
             engine_->close(slot, CloseReason::transport_close, Ending::cut);
         }
     }
-    nsp.log.take(secret, engine_->loop().now());
+    nsp.saved.take(secret, engine_->loop().now());
 }
 
 void Hub::emit_to(Socket& socket, const Event& event, bool is_volatile) {
     Namespace& nsp = *socket.nsp;
-    Encoder encoder(nsp, event, std::nullopt, scratch_);
+    Encoder encoder(nsp.name, event, std::nullopt, scratch_);
     if (engine_->outbox().wants_offset(socket.slot)) {
         Selection self;
         self.rooms.emplace_back(socket.id.view());
-        if (backbone_ != nullptr) {
+        if (backbone_ == nullptr) {
+            place(nsp, self, encoder, is_volatile);
+        } else if (!is_volatile) {
             // By way of the cluster, as Node does it: only so it can be recovered anywhere.
-            if (!is_volatile && backbone_->broadcast(nsp, self, event, false)) return;
-        } else if (is_volatile) {
-            encoder.set_position(nsp.log.position());
-        } else {
-            encoder.set_position(nsp.log.advance());
-            record(nsp, self, encoder);
+            const auto early = backbone_->broadcast(nsp, self, event, false);
+            if (!early) return;
+            encoder.set_early(*early);
         }
     }
     push(socket.slot, encoder, is_volatile);
 }
 
 void Hub::tell(Socket& socket, const Event& event) {
-    Encoder encoder(*socket.nsp, event, std::nullopt, scratch_);
+    Encoder encoder(socket.nsp->name, event, std::nullopt, scratch_);
     const auto frames = encoder.frames(false);
     engine_->outbox().push(socket.slot, frames.data(), frames.size());
     ++stats_.deliveries;
@@ -414,7 +354,7 @@ std::size_t Hub::ask(Namespace& nsp, const Selection& selection, const Event& ev
     auto wait = std::make_unique<AckWait>(*this, key, nsp);
     wait->done = std::move(done);
     wait->each = std::move(each);
-    Encoder encoder(nsp, event, id, scratch_);
+    Encoder encoder(nsp.name, event, id, scratch_);
     visit(nsp, selection, [&](Slot slot) {
         Socket* socket = socket_in(slot, nsp);
         if (socket == nullptr) return;
@@ -501,6 +441,7 @@ void Hub::join(Socket& socket, std::string_view name) {
     Room& room = *found->second;
     socket.seats.push_back({&room, room.members.size()});
     room.members.push_back(socket.slot);
+    if (socket.replay != nullptr) note_stay(socket, name, true);
     if (backbone_ != nullptr && !socket.pid.empty()) backbone_->keep(socket);
     log::debug("room", "join", {{"sid", socket.id.view()}, {"room", name}});
     handlers_.on_join(socket, room.name);
@@ -530,6 +471,7 @@ void Hub::leave(Socket& socket, std::string_view name) {
     for (std::size_t i = 0; i < socket.seats.size(); ++i) {
         if (socket.seats[i].room->name != name) continue;
         log::debug("room", "leave", {{"sid", socket.id.view()}, {"room", name}});
+        if (socket.replay != nullptr) note_stay(socket, name, false);
         leave_seat(socket, i);
         if (socket.pass != nullptr)
             std::erase_if(socket.pass->rooms, [&](const auto& one) { return one.room == name; });
@@ -542,6 +484,7 @@ void Hub::disconnect(Socket& socket, bool close_connection) {
     if (socket.leaving) return;
     const Slot slot = socket.slot;
     const auto part = [&](Socket& leaving) {
+        if (leaving.replay != nullptr) hurry(leaving);
         std::string text;
         proto::append_sio_header(text, SioType::disconnect, 0, leaving.nsp->name, std::nullopt);
         engine_->outbox().push(slot, FrameRef::text("4", text));
@@ -569,6 +512,7 @@ void Hub::send_back(Socket& socket) {
         disconnect(socket, false);
         return;
     }
+    if (socket.replay != nullptr) hurry(socket);
     remove_socket(socket, "transport close", false);
     const Session* session = engine_->session(slot);
     if (session == nullptr) return;
@@ -599,9 +543,10 @@ bool Hub::client_wants_offset(const Session& session) const {
     if (const auto asked = proto::query_parameter(head.query, "recovery")) return *asked == "1";
     const std::string_view agent = head.header("user-agent").value_or("");
     const std::string_view offer = head.header("sec-websocket-extensions").value_or("");
-    // socket.io-client before 4.6 knows nothing of it; on polls from Node it gives itself away with b64=1.
-    if (agent == "node-XMLHttpRequest") return !proto::query_parameter(head.query, "b64");
-    return agent.starts_with("Mozilla/") || agent == "node" || agent.starts_with("engine.io-go/") ||
+    // JavaScript's client before 4.6 cannot resume, and nothing on the wire tells it from those that can; an argument
+    // more does no harm to it. Others stumble over one.
+    return agent.starts_with("Mozilla/") || agent == "node-XMLHttpRequest" || agent == "node" ||
+           agent.starts_with("engine.io-go/") ||
            offer == "permessage-deflate; client_max_window_bits" ||  // JavaScript in Node, by WebSocket alone
            offer == "permessage-deflate; server_no_context_takeover; client_no_context_takeover";  // Go, zishang520
 }
@@ -748,43 +693,50 @@ Socket& Hub::add_socket(Slot slot, Namespace& nsp, const Id& id) {
 }
 
 /// What the client says it was. Nothing: it says nothing that could be true.
-std::optional<Comeback> Hub::comeback(Namespace& nsp, std::string_view auth) {
-    const auto text_member = [&](std::string_view name) -> std::optional<std::string> {
+std::optional<ResumeRequest> Hub::resume_request(Namespace& nsp, std::string_view auth) {
+    const auto string_member = [&](std::string_view name) -> std::optional<std::string> {
         const auto raw = json::member(auth, name);
         if (!raw || json::kind_of(*raw) != json::Kind::string) return std::nullopt;
         return json::decode_string(*raw);
     };
-    Comeback back;
-    auto pid = text_member("pid");
+    ResumeRequest request;
+    auto pid = string_member("pid");
     if (!pid || pid->size() < id_length || pid->size() > max_pid_bytes) return std::nullopt;
-    back.pid = std::move(*pid);
+    request.pid = std::move(*pid);
     if (json::member(auth, "offset")) {
-        const auto offset = text_member("offset");
-        back.offset = offset ? Position::parse(*offset) : std::nullopt;
-        if (!back.offset) return std::nullopt;
-    } else if (back.pid.size() > id_length) {
+        const auto offset = string_member("offset");
+        request.offset = offset ? Position::parse(*offset) : std::nullopt;
+        if (!request.offset) return std::nullopt;
+    } else if (request.pid.size() > id_length) {
         // It has received nothing, and stands where it was when it connected.
-        back.offset = Position::parse(std::string_view(back.pid).substr(id_length + 1));
-        if (!back.offset) return std::nullopt;
+        request.offset = Position::parse(std::string_view(request.pid).substr(id_length + 1));
+        if (!request.offset) return std::nullopt;
     }
-    const Id secret = Id::from(std::string_view(back.pid).substr(0, id_length));
+    const Id secret = Id::from(std::string_view(request.pid).substr(0, id_length));
     // The old connection may not have been missed yet (its network just went away): it is over now.
     if (const auto live = nsp.by_secret.find(secret); live != nsp.by_secret.end()) {
         engine_->close(live->second, CloseReason::transport_close, Ending::cut);
     }
-    back.saved = nsp.log.take(secret, engine_->loop().now());
-    return back;
+    request.saved = nsp.saved.take(secret, engine_->loop().now());
+    // It connected before the end of the stream was known, which the saved socket has learned since.
+    if (request.saved && request.offset == Position{}) request.offset = request.saved->connected_at;
+    return request;
 }
 
-/// What can be told without asking anybody.
-std::optional<Restored> Hub::recover(Namespace& nsp, Comeback& comeback) {
-    if (!comeback.saved || !comeback.offset) return std::nullopt;
-    const Position from = *comeback.offset;
+/// What can be told without asking anybody. What cannot be resumed is left in the request.
+ResumeResult Hub::resume_here(Namespace& nsp, ResumeRequest& request) {
+    if (!request.saved) return ResumeResult::failed(ResumeFailure::unknown_session);
+    if (!request.offset) return ResumeResult::failed(ResumeFailure::malformed);
+    const Position from = *request.offset;
+    const auto stays = stays_of(request.saved->sid, request.saved->rooms);
     // A place that never was tells nothing of what its client has. One that is older than the log may have been, alone.
-    const bool is_place =
-        nsp.log.has(from) || from == comeback.saved->connected_at || (backbone_ == nullptr && from.ms == epoch_);
-    if (!is_place || !nsp.log.covers(from, engine_->loop().now())) return std::nullopt;
-    return Restored{std::move(*comeback.saved), {}, *comeback.offset};
+    const bool is_place = nsp.log.has(nsp.name, stays, from) || from == request.saved->connected_at ||
+                          (backbone_ == nullptr && from.ms == epoch_);
+    if (!is_place || from > position(nsp)) return ResumeResult::failed(ResumeFailure::unknown_offset);
+    if (nsp.log.covers(nsp.name, stays, from, engine_->loop().now()) != RecoveryLog::Coverage::whole) {
+        return ResumeResult::failed(ResumeFailure::trimmed);
+    }
+    return ResumeResult::of({std::move(*request.saved), {}, from, false});
 }
 
 void Hub::connect(Slot slot, const proto::SioPacket& packet) {
@@ -894,36 +846,41 @@ void Hub::enter(Slot slot, std::unique_ptr<Knock> knock) {
     knock->is_dynamic = admission.is_dynamic;
     knock->tries = engine_->outbox().wants_offset(slot) && json::member(knock->auth, "pid").has_value();
     if (!knock->tries) {
-        let_in(slot, std::move(knock), std::nullopt);
+        let_in(slot, std::move(knock), {});
         return;
     }
     const auto found = namespaces_.find(knock->nsp);
     Namespace& nsp = found != namespaces_.end() ? *found->second : make_namespace(knock->nsp, admission.is_dynamic);
-    auto back = comeback(nsp, knock->auth);
+    auto request = resume_request(nsp, knock->auth);
     if (engine_->session(slot) == nullptr) {
         if (passes_ != nullptr) passes_->unused(given_up);
         return;
     }
-    std::optional<Restored> restored;
-    if (back) {
-        knock->pid = back->pid;
-        restored = recover(nsp, *back);
-        if (!restored && backbone_ != nullptr) {
+    ResumeResult result = ResumeResult::failed(ResumeFailure::malformed);
+    if (request) {
+        knock->pid = request->pid;
+        result = resume_here(nsp, *request);
+        if (!result.resumed && backbone_ != nullptr) {
             knock->ticket = ++tickets_;
             const std::uint64_t ticket = knock->ticket;
             clients_[slot]->disarm();
             clients_[slot]->knocks.push_back(std::move(knock));
-            backbone_->restore(nsp, std::move(*back), [this, slot, ticket](std::optional<Restored> elsewhere) {
+            backbone_->resume(nsp, std::move(*request), [this, slot, ticket](ResumeResult elsewhere) {
                 if (auto waiting = take_knock(slot, ticket)) let_in(slot, std::move(waiting), std::move(elsewhere));
             });
             return;
         }
     }
-    let_in(slot, std::move(knock), std::move(restored));
+    let_in(slot, std::move(knock), std::move(result));
 }
 
 // Then what its client has sent meanwhile.
-void Hub::let_in(Slot slot, std::unique_ptr<Knock> knock, std::optional<Restored> restored) {
+void Hub::let_in(Slot slot, std::unique_ptr<Knock> knock, ResumeResult result) {
+    if (result.is_superseded) {
+        if (knock->pass != nullptr) passes_->unused(knock->pass->session);
+        engine_->close(slot, CloseReason::transport_close, Ending::cut);
+        return;
+    }
     if (knock->pass != nullptr && passes_->is_revoked(*knock->pass, knock->user, knock->decided_at)) {
         refuse(slot, knock->nsp, Passes::message("revoked"), Passes::data("revoked"));
         passes_->unused(knock->pass->session);
@@ -932,7 +889,7 @@ void Hub::let_in(Slot slot, std::unique_ptr<Knock> knock, std::optional<Restored
             engine_->loop().timers().arm(client, engine_->loop().now() + options_.connect_timeout);
         return;
     }
-    finish_connect(slot, *knock, std::move(restored));
+    finish_connect(slot, *knock, std::move(result));
     for (const Knock::Kept& kept : knock->packets) {
         if (clients_[slot] == nullptr) return;
         const auto nsp = namespaces_.find(knock->nsp);
@@ -942,31 +899,43 @@ void Hub::let_in(Slot slot, std::unique_ptr<Knock> knock, std::optional<Restored
     }
 }
 
-void Hub::finish_connect(Slot slot, Knock& knock, std::optional<Restored> restored) {
+/// Whether what was found may be resumed by this client.
+void Hub::check_resumed(const Namespace& nsp, const Knock& knock, ResumeResult& result) {
+    if (!result.resumed) return;
+    const SavedSocket& saved = result.resumed->saved;
+    // Where sio-authd says who is who, a session of which nobody says whose it was is nobody's.
+    const bool is_same_user = saved.user ? *saved.user == knock.user : knock.pass == nullptr;
+    // Its old id may be taken: by the socket it was, where that has not been missed yet.
+    if (!is_same_user)
+        result = ResumeResult::failed(ResumeFailure::other_user);
+    else if (nsp.by_id.contains(saved.sid))
+        result = ResumeResult::failed(ResumeFailure::session_in_use);
+}
+
+void Hub::finish_connect(Slot slot, Knock& knock, ResumeResult result) {
     Session& session = *engine_->session(slot);
     const auto found = namespaces_.find(knock.nsp);
     Namespace& nsp = found != namespaces_.end() ? *found->second : make_namespace(knock.nsp, knock.is_dynamic);
-    if (restored && restored->saved.user && restored->saved.user != knock.user) restored.reset();
-    if (restored && !restored->saved.user && knock.pass != nullptr) restored.reset();  // nobody says whose it was
-    // Its old id may be taken: by the socket it was, where that has not been missed yet.
-    if (restored && nsp.by_id.contains(restored->saved.sid)) restored.reset();
+    check_resumed(nsp, knock, result);
+    std::optional<Resumed>& resumed = result.resumed;
     const bool recovery = engine_->outbox().wants_offset(slot);
-    Socket& socket = add_socket(slot, nsp, restored ? restored->saved.sid : engine_->ids().next());
+    Socket& socket = add_socket(slot, nsp, resumed ? resumed->saved.sid : engine_->ids().next());
     socket.auth = knock.auth;
     socket.user = knock.user;
     socket.pass = std::move(knock.pass);
-    socket.recovered = restored.has_value();
+    socket.recovered = resumed.has_value();
     if (recovery) {
         ++nsp.wants_offset;
-        if (restored) {
+        if (resumed) {
             socket.pid = knock.pid;
             socket.secret = Id::from(std::string_view(socket.pid).substr(0, id_length));
-            socket.connected_at = restored->saved.connected_at;
-            socket.data = std::move(restored->saved.data);
+            socket.connected_at = resumed->saved.connected_at;
+            socket.data = std::move(resumed->saved.data);
+            socket.early = std::move(resumed->saved.early);
+            socket.owns_session = resumed->is_owner;
         } else {
             socket.secret = engine_->ids().next();
-            if (backbone_ != nullptr) nsp.log.move_to(backbone_->position(nsp.name));
-            socket.connected_at = nsp.log.position();
+            socket.connected_at = position(nsp);
             socket.pid = socket.secret.view();
             socket.pid += '.';
             socket.connected_at.append(socket.pid);
@@ -974,31 +943,18 @@ void Hub::finish_connect(Slot slot, Knock& knock, std::optional<Restored> restor
         nsp.by_secret.emplace(socket.secret, slot);
     }
     if (!socket.user.empty()) join(socket, socket.user);
-    if (restored) {
+    if (resumed) {
         ++stats_.sockets_recovered;
-        std::vector<std::string> rooms = std::move(restored->saved.rooms);
-        for (const std::string& room : rooms) join(socket, room);
+        for (const std::string& room : resumed->saved.rooms) join(socket, room);
         if (socket.pass != nullptr) {
-            for (std::string& room : restored->saved.granted) socket.pass->rooms.push_back({std::move(room), {}});
+            for (std::string& room : resumed->saved.granted) socket.pass->rooms.push_back({std::move(room), {}});
         }
-        rooms.emplace_back(socket.id.view());
-        const auto is_in = [&](const std::string& room) { return std::ranges::find(rooms, room) != rooms.end(); };
-        for (const MissedEvent& missed : restored->missed) {
-            if (!missed.rooms.empty() && std::ranges::none_of(missed.rooms, is_in)) continue;
-            if (std::ranges::any_of(missed.except, is_in)) continue;
-            const Event event{missed.name, missed.arguments, missed.attachments};
-            Encoder encoder(nsp, event, std::nullopt, scratch_);
-            encoder.set_position(missed.position);
-            const auto frames = encoder.frames(true);
-            engine_->outbox().push(slot, frames.data(), frames.size());
-        }
-        nsp.log.replay(restored->from, rooms, [&](const RecoveryLog::Packet& missed) {
-            engine_->outbox().push(slot, missed.frames.data(), missed.frames.size());
-        });
     } else if (knock.tries) {
-        ++stats_.recoveries_failed;
+        begin_again(knock, result);
     }
     if (recovery && backbone_ != nullptr) backbone_->keep(socket);
+    // Before what was missed: a client counts an event as received when it is connected, and keeps what comes before;
+    // should it lose its connection again in the midst of that, it would hear the beginning twice.
     std::string text;
     proto::append_sio_header(text, SioType::connect, 0, knock.nsp, std::nullopt);
     text += R"({"sid":")";
@@ -1009,6 +965,11 @@ void Hub::finish_connect(Slot slot, Knock& knock, std::optional<Restored> restor
     }
     text += R"("})";
     engine_->outbox().push(slot, FrameRef::text("4", text));
+    if (resumed) {
+        begin_replay(socket, resumed->from, std::move(resumed->older));
+        catch_up(socket);
+        if (clients_[slot] == nullptr) return;
+    }
     log::debug("gateway", "socket_connected",
                {{"sid", socket.id.view()},
                 {"namespace", knock.nsp},
@@ -1018,6 +979,16 @@ void Hub::finish_connect(Slot slot, Knock& knock, std::optional<Restored> restor
     socket.is_known = true;
     if (socket.pass != nullptr) passes_->admitted(socket, knock.asked_at, knock.decided_at);
     handlers_.on_connect(socket);
+}
+
+/// A client that wanted to resume cannot: it is told, by another id, and so is the operator.
+void Hub::begin_again(const Knock& knock, const ResumeResult& result) {
+    ++stats_.resumes_failed[static_cast<std::size_t>(result.failure)];
+    log::info("gateway", "resume_failed",
+              {{"namespace", knock.nsp},
+               {"user", knock.user},
+               {"reason", to_string(result.failure)},
+               {"detail", result.detail}});
 }
 
 void Hub::remove_socket(Socket& socket, std::string_view reason, bool recoverable) {
@@ -1037,10 +1008,13 @@ void Hub::remove_socket(Socket& socket, std::string_view reason, bool recoverabl
             saved.connected_at = socket.connected_at;
             saved.user = socket.user;
             saved.data = socket.data;
+            saved.rooms.reserve(socket.seats.size());
             for (const Socket::Seat& seat : socket.seats) saved.rooms.push_back(seat.room->name);
-            nsp.log.save(socket.secret, std::move(saved), engine_->loop().now());
+            saved.early = socket.early;
+            nsp.saved.save(socket.secret, std::move(saved), engine_->loop().now());
         }
     }
+    if (socket.replay != nullptr) end_replay(socket);
     while (!socket.seats.empty()) leave_seat(socket, socket.seats.size() - 1);
     const Slot moved = nsp.everyone.back();
     nsp.everyone[socket.index_in_namespace] = moved;

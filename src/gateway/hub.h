@@ -70,6 +70,19 @@ struct Pass {
     std::unique_ptr<base::Timer> life;
 };
 
+/// What a socket that is behind has still to get. It reads the log at the pace of its client, and what is recorded
+/// meanwhile with it, so that nothing waits for it in memory.
+struct Replay {
+    Position at;                           ///< it has all up to here, but for `older`
+    std::vector<Position> older;           ///< ascending: from before what the log knows
+    std::size_t older_done = 0;            ///< of `older`
+    std::vector<RecoveryLog::Stay> stays;  ///< its rooms, and since when; its own id and everybody among them
+    std::uint64_t ticket = 0;              ///< of the fetch under way; 0: none
+    std::size_t fetched_bytes = 0;         ///< of the last event that was fetched, to size the next fetch
+    bool missed_early = false;             ///< something was emitted early that will get its place later
+    bool waits = false;                    ///< in Hub::waiting_
+};
+
 /// One client in one namespace.
 struct Socket {
     struct Seat {
@@ -92,17 +105,21 @@ struct Socket {
     Millis window_start = 0;  ///< of the rate limit
     std::uint32_t window_events = 0;
     bool recovered = false;
-    bool is_known = false;    ///< on_connect() has told of it
-    bool leaving = false;     ///< being removed: no verb disconnects it again
-    bool is_taken = false;    ///< its client has come back elsewhere: what the cluster keeps of it is the other's
-    bool kept_dirty = false;  ///< what the cluster keeps of it is out of date: the backbone's to use
+    bool is_known = false;      ///< on_connect() has told of it
+    bool leaving = false;       ///< being removed: no verb disconnects it again
+    bool is_taken = false;      ///< its client has come back elsewhere: what the cluster keeps of it is the other's
+    bool kept_dirty = false;    ///< what the cluster keeps of it is out of date: the backbone's to use
+    bool owns_session = false;  ///< the session in Redis is marked as ours: the backbone's to use
     std::vector<std::uint64_t> asked;  ///< ids of acknowledgements it owes
+    std::vector<EarlyRange> early;     ///< events it has had before they got a place
+    bool early_goes_on = false;        ///< the last of these ranges is of this connection
+    std::unique_ptr<Replay> replay;    ///< null unless it is behind
     std::unique_ptr<Pass> pass;        ///< null unless sio-authd has let it in
 };
 
 struct Namespace {
-    Namespace(std::string n, RecoveryBudget& budget, Position start, Millis window, Millis now)
-        : name(std::move(n)), log(budget, start, window, now) {}
+    Namespace(std::string n, RecoveryLog& l, RecoveryBudget& budget, Millis window)
+        : name(std::move(n)), log(l), saved(budget, window) {}
 
     std::string name;
     std::uint64_t serial = 0;  ///< tells its questions from those of other namespaces
@@ -113,7 +130,8 @@ struct Namespace {
     std::unordered_map<Id, Outbox::Slot, IdHash> by_secret;
     std::size_t wants_offset = 0;  ///< sockets that may come back for what they miss
     std::uint64_t next_ack = 0;
-    RecoveryLog log;
+    RecoveryLog& log;  ///< of its stream, which others may share
+    SavedSockets saved;
     std::string uid;  ///< of this node in the cluster, for this namespace
 };
 
@@ -202,7 +220,10 @@ struct HubStats {
     std::uint64_t sockets_connected = 0;
     std::uint64_t sockets_refused = 0;
     std::uint64_t sockets_recovered = 0;
-    std::uint64_t recoveries_failed = 0;
+    std::uint64_t resumes_failed[static_cast<std::size_t>(ResumeFailure::count)] = {};  ///< clients that began again
+    std::uint64_t fell_behind = 0;    ///< clients whose queue was full, and which read on from the log
+    std::uint64_t replays_ended = 0;  ///< clients that were behind and for which the log had not all any more
+    std::uint64_t replayed = 0;       ///< events that were sent from the log
     std::uint64_t events_in = 0;
     std::uint64_t events_limited = 0;
     std::uint64_t protocol_errors = 0;
@@ -237,6 +258,10 @@ public:
     [[nodiscard]] const StringMap<std::unique_ptr<Namespace>>& namespaces() const noexcept { return namespaces_; }
     [[nodiscard]] std::size_t socket_count() const noexcept { return socket_count_; }
     [[nodiscard]] std::size_t room_count() const noexcept;
+    /// Bytes that recovery holds, and those it may.
+    [[nodiscard]] const RecoveryBudget& recovery_budget() const noexcept { return budget_; }
+    /// Sockets that read the log because they are behind.
+    [[nodiscard]] std::size_t sockets_behind() const noexcept { return behind_; }
     /// Emits whose acknowledgements are still awaited.
     [[nodiscard]] std::size_t questions() const noexcept { return waits_.size(); }
     /// The sockets a selection names, each once. The result lives until the next call.
@@ -248,9 +273,13 @@ public:
               bool is_local = false);
     /// How many sockets of this node a selection names.
     std::size_t count(Namespace& nsp, const Selection& selection);
-    /// An event at its place in the order of the cluster. `is_done`: this node's sockets have had it already.
-    Reached deliver(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile, Position position,
-                    bool is_done);
+    /// An event at its place in the order of the cluster. `early`: the number under which this node's sockets have had
+    /// it already, or 0.
+    Reached deliver(std::string_view nsp, const Selection& selection, const Event& event, bool is_volatile,
+                    Position position, std::uint64_t early);
+    /// An event that gets its place later: to this node's sockets, at once.
+    void emit_early(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile,
+                    const EarlyNumber& early);
     /// A client of that pid has come back elsewhere: what is left of it here is over.
     void taken(Namespace& nsp, std::string_view pid);
     /// To one socket. Recoverable unless volatile.
@@ -272,6 +301,23 @@ public:
     /// Ends the transport when nothing else is joined on it, so that the client comes back and is asked who it is; else
     /// as disconnect(). What was sent to it arrives. It does not recover.
     void send_back(Socket& socket);
+
+    // --- reading the stream back, for the backbone ---
+    /// Whether clients may resume at all; else no log is kept.
+    [[nodiscard]] bool keeps_logs() const noexcept { return options_.recovery != RecoveryMode::off; }
+    /// Whether a namespace is served here, open or not. Cheap.
+    [[nodiscard]] bool serves(std::string_view nsp);
+    /// What serves() knows is out of date.
+    void forget_admissions() noexcept { admitted_.clear(); }
+    [[nodiscard]] RecoveryLog& log(std::size_t stream) { return *logs_[stream]; }
+    /// An event from before what the log of its stream knows, emitted at `sent`.
+    void prepend(std::size_t stream, std::string_view nsp, const Selection& selection, const Event& event,
+                 Position position, Millis sent);
+    /// Where the events lie that a socket of these rooms was sent: its own id and everybody are added.
+    [[nodiscard]] static std::vector<RecoveryLog::Stay> stays_of(const Id& sid, std::span<const std::string> rooms);
+    /// The end of a stream is known for the first time: who has connected before stands there.
+    void place_sockets(std::size_t stream, Position end);
+
     /// Ends every session of one slot range step of a drain; returns whether sessions are left.
     std::size_t drain(std::size_t most);
 
@@ -281,6 +327,7 @@ public:
     void on_binary(Slot slot, std::string_view bytes) override;
     void on_close(Slot slot, proto::CloseReason reason) override;
     void on_upgrade(Slot slot) override;
+    void on_room(Slot slot) override;
     bool on_http(const proto::HttpHead& head, HttpAnswer& answer) override;
     bool takes_sessions() override;
 
@@ -289,6 +336,7 @@ private:
     struct AckWait;  // a question under way
     struct Knock;    // a CONNECT that waits for its answer
     struct PurgeTimer;
+    struct ReplayTimer;
     class Encoder;
 
     void on_packet(Slot slot, const Result<std::optional<proto::SioPacket>>& packet);
@@ -297,16 +345,21 @@ private:
     void authenticate(Slot slot, std::unique_ptr<Knock> knock);
     void decided(Slot slot, std::uint64_t ticket, Decision decision);
     void enter(Slot slot, std::unique_ptr<Knock> knock);
-    void let_in(Slot slot, std::unique_ptr<Knock> knock, std::optional<Restored> restored);
-    void finish_connect(Slot slot, Knock& knock, std::optional<Restored> restored);
+    void let_in(Slot slot, std::unique_ptr<Knock> knock, ResumeResult result);
+    void finish_connect(Slot slot, Knock& knock, ResumeResult result);
+    void check_resumed(const Namespace& nsp, const Knock& knock, ResumeResult& result);
+    void begin_again(const Knock& knock, const ResumeResult& result);
     std::unique_ptr<Knock> take_knock(Slot slot, std::uint64_t ticket);
     Reached send_here(Namespace& nsp, const Selection& selection, Encoder& encoder, bool is_volatile);
-    void record(Namespace& nsp, const Selection& selection, Encoder& encoder);
+    void place(Namespace& nsp, const Selection& selection, Encoder& encoder, bool is_volatile);
+    void note_early(Slot slot, const Encoder& encoder);
+    void record(RecoveryLog& log, const Selection& selection, Encoder& encoder, std::uint64_t early = 0);
+    RecoveryLog::Audience audience(std::string_view nsp, const Selection& selection);
     void refuse(Slot slot, std::string_view nsp, std::string_view message, std::string_view data);
     Socket& add_socket(Slot slot, Namespace& nsp, const Id& id);
     void remove_socket(Socket& socket, std::string_view reason, bool recoverable);
-    std::optional<Comeback> comeback(Namespace& nsp, std::string_view auth);
-    std::optional<Restored> recover(Namespace& nsp, Comeback& comeback);
+    std::optional<ResumeRequest> resume_request(Namespace& nsp, std::string_view auth);
+    ResumeResult resume_here(Namespace& nsp, ResumeRequest& request);
     void protocol_error(Slot slot, std::string_view reason);
     void on_ack(Socket& socket, const proto::SioPacket& packet);
     Namespace& make_namespace(std::string_view name, bool is_dynamic);
@@ -319,7 +372,25 @@ private:
     void visit(Namespace& nsp, const Selection& selection, Visit&& each);
     bool push(Slot slot, Encoder& encoder, bool is_volatile);
     void purge();
-    [[nodiscard]] Position log_start(std::string_view nsp) const;
+
+    // --- sockets that are behind (hub_replay.cpp) ---
+    void begin_replay(Socket& socket, Position from, std::vector<Position> older);
+    bool fall_behind(Slot slot, const Encoder& encoder);
+    bool is_left_to_replay(Slot slot, const Encoder& encoder, bool is_volatile);
+    void catch_up(Socket& socket);
+    bool send_missed(Socket& socket, std::size_t& most);
+    void send_packet(Socket& socket, const RecoveryLog::Packet& packet);
+    void fetch_missed(Socket& socket, std::vector<Position> positions);
+    void take_fetched(Slot slot, const std::string& nsp, std::uint64_t ticket,
+                      std::optional<std::vector<FetchedEvent>> events);
+    void send_fetched(Socket& socket, const FetchedEvent& event);
+    void hurry(Socket& socket);
+    void end_replay(Socket& socket);
+    void lose_replay(Socket& socket);
+    void wait_for_replay(Socket& socket);
+    void on_replay_timer();
+    void note_stay(Socket& socket, std::string_view room, bool joined);
+    [[nodiscard]] Position position(const Namespace& nsp) const;
 
     HubOptions options_;
     HubHandlers& handlers_;
@@ -330,6 +401,7 @@ private:
     RecoveryBudget budget_;
     std::uint64_t epoch_ =
         0;  ///< milliseconds: the time of the start, in which positions of a gateway alone are counted
+    std::size_t behind_ = 0;  // sockets
     StringMap<std::unique_ptr<Namespace>> namespaces_;
     std::vector<std::unique_ptr<Client>> clients_;  // by slot
     std::vector<std::unique_ptr<Client>> buried_;   // of sessions that closed lately
@@ -337,6 +409,17 @@ private:
     std::vector<std::unique_ptr<AckWait>> finished_waits_;
     std::vector<Socket*> selected_;
     std::unique_ptr<PurgeTimer> purge_timer_;
+    std::unique_ptr<ReplayTimer> replay_timer_;
+    std::vector<std::unique_ptr<RecoveryLog>> logs_;  // by stream; one when this gateway is alone
+    struct Waiting {
+        std::string nsp;
+        Id sid;
+    };
+    std::vector<Waiting> waiting_;             // sockets whose replay goes on when Redis does
+    StringMap<bool> admitted_;                 // namespaces that were asked about
+    std::vector<RecoveryLog::Missed> missed_;  // scratch
+    std::vector<std::string_view> rooms_;      // scratch
+    std::vector<std::string_view> except_;     // scratch
     std::string scratch_;
     std::size_t socket_count_ = 0;
     std::uint64_t namespaces_made_ = 0;

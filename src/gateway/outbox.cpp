@@ -13,8 +13,18 @@
 
 namespace sio::gateway {
 
+namespace {
+
+constexpr std::size_t most_room_bytes = std::size_t{128} << 10U;  // so much may wait when more is asked for
+
+}  // namespace
+
 Outbox::Outbox(Owner& owner, std::size_t queue_bytes, QueuePolicy policy)
-    : owner_(owner), queue_bytes_(queue_bytes), policy_(policy), gather_(gather_bytes) {}
+    : owner_(owner),
+      queue_bytes_(queue_bytes),
+      room_bytes_(std::min(most_room_bytes, queue_bytes / 4)),
+      policy_(policy),
+      gather_(gather_bytes) {}
 
 Outbox::~Outbox() {
     for (Record& record : records_) drop_all(record);
@@ -136,26 +146,73 @@ void Outbox::make_dirty(Slot slot, Record& record) {
     }
 }
 
-void Outbox::push(Slot slot, const FrameRef* frames, std::size_t count) {
-    Record& record = records_[slot];
-    std::size_t size = 0;
-    for (std::size_t i = 0; i < count; ++i) size += frames[i]->size();
-    if (record.bytes + size > queue_bytes_ && record.count > 0) {
-        ++stats_.queues_full;
-        if (policy_ == QueuePolicy::drop_oldest) {
-            while (record.bytes + size > queue_bytes_ && drop_oldest_message(record)) {
-            }
-        } else if (policy_ == QueuePolicy::drop_newest) {
-            stats_.frames_dropped += count;
-            return;
-        } else {
-            owner_.on_queue_full(slot);
-            return;
-        }
-    }
+/// Whether `size` more bytes may wait. What the socket takes now is written first: a healthy client is not slow because
+/// much was said to it in one turn.
+bool Outbox::fits(Slot slot, Record& record, std::size_t size) {
+    if (record.bytes + size <= queue_bytes_ || record.count == 0) return true;
+    write(slot);
+    return record.bytes + size <= queue_bytes_ || record.count == 0;
+}
+
+void Outbox::append_all(Slot slot, Record& record, const FrameRef* frames, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) append(record, frames[i]);
     stats_.frames_queued += count;
     if (record.fd >= 0 || (record.flags & poll_flag) != 0) make_dirty(slot, record);
+}
+
+bool Outbox::push(Slot slot, const FrameRef* frames, std::size_t count) {
+    if (offer(slot, frames, count)) return true;
+    if (policy_ == QueuePolicy::disconnect) refuse(slot);
+    return false;
+}
+
+bool Outbox::offer(Slot slot, const FrameRef* frames, std::size_t count) {
+    Record& record = records_[slot];
+    if ((record.flags & refused_flag) != 0) {
+        stats_.frames_refused += count;
+        return false;
+    }
+    std::size_t size = 0;
+    for (std::size_t i = 0; i < count; ++i) size += frames[i]->size();
+    if (!fits(slot, record, size)) {
+        ++stats_.queues_full;
+        if (policy_ == QueuePolicy::disconnect) return false;
+        if (policy_ == QueuePolicy::drop_newest) {
+            stats_.frames_dropped += count;
+            return false;
+        }
+        while (record.bytes + size > queue_bytes_ && drop_oldest_message(record)) {
+        }
+    }
+    append_all(slot, record, frames, count);
+    return true;
+}
+
+void Outbox::push_paced(Slot slot, const FrameRef* frames, std::size_t count) {
+    Record& record = records_[slot];
+    if ((record.flags & refused_flag) == 0) append_all(slot, record, frames, count);
+}
+
+void Outbox::refuse(Slot slot) {
+    Record& record = records_[slot];
+    if ((record.flags & refused_flag) != 0) return;
+    record.flags |= refused_flag;
+    ++stats_.frames_refused;
+    owner_.on_queue_full(slot);
+}
+
+void Outbox::set_behind(Slot slot, bool is_behind) noexcept {
+    if (is_behind) {
+        records_[slot].flags |= behind_flag;
+    } else {
+        records_[slot].flags &= ~(behind_flag | wants_room_flag);
+    }
+}
+
+void Outbox::tell_of_room(Slot slot, Record& record) {
+    if ((record.flags & wants_room_flag) == 0 || record.bytes > room_bytes_) return;
+    record.flags &= ~wants_room_flag;
+    owner_.on_room(slot);
 }
 
 void Outbox::begin_bulk() {
@@ -192,6 +249,7 @@ std::size_t Outbox::take_payload(Slot slot, std::size_t most, std::string& paylo
     }
     stats_.frames_sent += taken;
     if (record.count == 0) drop_all(record);
+    tell_of_room(slot, record);
     return taken;
 }
 
@@ -231,6 +289,11 @@ void Outbox::flush_now(Slot slot) {
 }
 
 void Outbox::write(Slot slot) {
+    write_some(slot);
+    tell_of_room(slot, records_[slot]);
+}
+
+void Outbox::write_some(Slot slot) {
     for (;;) {
         Record& record = records_[slot];
         if (record.count == 0 || (record.flags & blocked_flag) != 0) return;

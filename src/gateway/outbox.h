@@ -27,6 +27,7 @@ struct OutboxStats {
     std::uint64_t writes = 0;
     std::uint64_t writes_blocked = 0;  ///< the socket was full
     std::uint64_t frames_dropped = 0;  ///< by queue policy
+    std::uint64_t frames_refused = 0;  ///< for clients whose queue was full, which are ended
     std::uint64_t queues_full = 0;
 };
 
@@ -35,7 +36,8 @@ public:
     using Slot = std::uint32_t;
 
     /// Told about a session whose socket failed (`error` is an errno) or whose queue is full under
-    /// QueuePolicy::disconnect. Called from flush() and push(); it may not call push() or flush() for that slot.
+    /// QueuePolicy::disconnect. Called from flush(), push() and their like; it may not call push() or flush() for that
+    /// slot.
     class Owner {
     public:
         virtual ~Owner() = default;
@@ -43,10 +45,12 @@ public:
         virtual void on_queue_full(Slot slot) = 0;
         /// A poll is waiting (set_poll_waiting()) and there is something for it: take_payload() and answer it.
         virtual void on_poll_ready(Slot slot) = 0;
+        /// The queue of a client that is behind (want_room()) has room again. To be acted on later, not in the call.
+        virtual void on_room(Slot slot) = 0;
     };
 
     /// `queue_bytes`: how much may wait for one client, inclusive; a single message larger than that still passes
-    /// when nothing else waits.
+    /// when nothing else waits. Before a message is refused, what the socket takes now is written.
     Outbox(Owner& owner, std::size_t queue_bytes, QueuePolicy policy);
     ~Outbox();
     Outbox(const Outbox&) = delete;
@@ -88,9 +92,26 @@ public:
     void begin_marks() noexcept { ++mark_; }
     bool mark(Slot slot) noexcept { return std::exchange(records_[slot].mark, mark_) != mark_; }
 
-    /// Appends a message: a frame, or a frame and its attachments. One write per turn sends all that came.
-    void push(Slot slot, const FrameRef* frames, std::size_t count);
-    void push(Slot slot, const FrameRef& frame) { push(slot, &frame, 1); }
+    /// Appends a message: a frame, or a frame and its attachments. One write per turn sends all that came. False: it
+    /// was not taken. Under QueuePolicy::disconnect nothing more is taken for this client then, so that what it has got
+    /// has no gap, and the owner is told.
+    bool push(Slot slot, const FrameRef* frames, std::size_t count);
+    bool push(Slot slot, const FrameRef& frame) { return push(slot, &frame, 1); }
+    /// The same for a caller that knows what to do when there is no room under QueuePolicy::disconnect: nothing has
+    /// happened then.
+    bool offer(Slot slot, const FrameRef* frames, std::size_t count);
+    /// The same whatever waits: for what is paced by want_room().
+    void push_paced(Slot slot, const FrameRef* frames, std::size_t count);
+    /// Takes nothing more for this client, and tells the owner that its queue is full.
+    void refuse(Slot slot);
+    [[nodiscard]] bool is_refused(Slot slot) const noexcept { return (records_[slot].flags & refused_flag) != 0; }
+
+    /// A client that is behind gets what is recorded from the log, not from fan-outs.
+    void set_behind(Slot slot, bool is_behind) noexcept;
+    [[nodiscard]] bool is_behind(Slot slot) const noexcept { return (records_[slot].flags & behind_flag) != 0; }
+    /// on_room() is called once, when no more than room_bytes() wait.
+    void want_room(Slot slot) noexcept { records_[slot].flags |= wants_room_flag; }
+    [[nodiscard]] std::size_t room_bytes() const noexcept { return room_bytes_; }
 
     /// Between begin_bulk() and end_bulk(), pushes belong to a large fan-out and are flushed in slices.
     void begin_bulk();
@@ -128,6 +149,9 @@ private:
     static constexpr std::uint32_t poll_flag = 16;  // a poll is parked
     static constexpr std::uint32_t base64_flag = 32;
     static constexpr std::uint32_t mid_message_flag = 64;  // the first frame is an attachment of one that has left
+    static constexpr std::uint32_t refused_flag = 128;     // nothing more is taken
+    static constexpr std::uint32_t behind_flag = 256;
+    static constexpr std::uint32_t wants_room_flag = 512;
     static constexpr std::uint32_t inline_frames = 3;
 
     struct alignas(64) Record {
@@ -162,10 +186,15 @@ private:
     void drop_all(Record& record) noexcept;
     bool drop_oldest_message(Record& record) noexcept;
     void make_dirty(Slot slot, Record& record);
+    bool fits(Slot slot, Record& record, std::size_t size);
+    void append_all(Slot slot, Record& record, const FrameRef* frames, std::size_t count);
+    void tell_of_room(Slot slot, Record& record);
     void write(Slot slot);
+    void write_some(Slot slot);
 
     Owner& owner_;
     std::size_t queue_bytes_;
+    std::size_t room_bytes_;
     QueuePolicy policy_;
     std::vector<Record> records_;
     std::vector<Slot> direct_;

@@ -6,117 +6,447 @@ namespace sio::gateway {
 
 namespace {
 
-constexpr std::size_t packet_overhead = 160;  // a rough count of what a Packet costs beside its bytes
-constexpr std::size_t index_overhead = 40;    // and its place in the index of a room
+constexpr std::size_t allocation_cost = 16;      // what malloc adds to a block, at most
+constexpr Millis mark_interval = 250;            // how exactly the age of what was sent is known
+constexpr std::size_t rooms_per_step = 64;       // that the budget looks at when a packet comes
+constexpr std::size_t rooms_per_purge = 10'000;  // and that a purge looks at
+constexpr std::uint32_t smallest_list = 4;       // positions
+constexpr std::uint32_t long_list = 1'024;       // positions
 
-bool contains(const std::vector<std::string>& list, const std::string& name) {
-    return std::find(list.begin(), list.end(), name) != list.end();
+/// Bytes that a text holds beside itself.
+std::size_t heap_bytes(const std::string& text) noexcept {
+    return text.capacity() > 15 ? text.capacity() + 1 + allocation_cost : 0;
+}
+
+std::size_t heap_bytes(const std::vector<std::string>& list) noexcept {
+    std::size_t bytes = list.capacity() == 0 ? 0 : list.capacity() * sizeof(std::string) + allocation_cost;
+    for (const std::string& one : list) bytes += heap_bytes(one);
+    return bytes;
 }
 
 }  // namespace
 
-RecoveryLog::RecoveryLog(RecoveryBudget& budget, Position start, Millis window, Millis now)
-    : budget_(budget), window_(window), position_(start), lost_through_(start), lost_at_(now) {}
+// --- lists of positions ---------------------------------------------------------------------------------------------
 
-RecoveryLog::~RecoveryLog() {
-    for (const Packet& packet : packets_) budget_.used -= packet.bytes;
+namespace {
+
+/// A long list grows by a quarter, so that growing does not break the budget.
+std::uint32_t grown(std::uint32_t size) noexcept {
+    return std::max(smallest_list, size < long_list ? size * 2 : size + size / 4);
+}
+
+}  // namespace
+
+void PositionList::move_into(std::uint32_t capacity, std::uint32_t head) {
+    auto data = std::make_unique_for_overwrite<Position[]>(capacity);
+    std::copy_n(data_.get() + head_, size_, data.get() + head);
+    data_ = std::move(data);
+    capacity_ = capacity;
+    head_ = head;
+}
+
+void PositionList::push_back(Position position) {
+    if (head_ + size_ == capacity_) {
+        // A list whose front has gone moves down into its own room before it takes more.
+        const bool is_full = size_ + size_ / 8 >= capacity_;
+        move_into(is_full ? grown(size_) : capacity_, 0);
+    }
+    data_[head_ + size_] = position;
+    ++size_;
+}
+
+void PositionList::push_front(Position position) {
+    if (head_ == 0) {
+        const std::uint32_t capacity = grown(size_);
+        move_into(capacity, capacity - size_);
+    }
+    --head_;
+    data_[head_] = position;
+    ++size_;
+}
+
+void PositionList::pop_front() noexcept {
+    ++head_;
+    --size_;
+    if (size_ == 0) {
+        data_.reset();
+        capacity_ = head_ = 0;
+    } else if (capacity_ > smallest_list && size_ * 4 <= capacity_) {
+        move_into(std::max(smallest_list, capacity_ / 2), 0);
+    }
+}
+
+// --- the log --------------------------------------------------------------------------------------------------------
+
+RecoveryLog::RecoveryLog(RecoveryBudget& budget, Options options, Position start, Millis now)
+    : budget_(budget), options_(options) {
+    begin_at(start, now);
+}
+
+RecoveryLog::~RecoveryLog() { budget_.used -= content_bytes_ + index_bytes_; }
+
+void RecoveryLog::begin_at(Position position, Millis now) {
+    budget_.used -= content_bytes_ + index_bytes_;
+    content_bytes_ = index_bytes_ = 0;
+    packets_.clear();
+    rooms_.clear();
+    walk_.clear();
+    marks_.clear();
+    hand_ = hand_left_ = 0;
+    floor_ = index_floor_ = unknown_rooms_ = {};
+    position_ = known_after_ = content_after_ = position;
+    takes_older_content_ = true;
+    marks_.push_back({position, now, now});
+}
+
+void RecoveryLog::lose_through(Position position, Millis now) {
+    known_after_ = std::max(known_after_, position);
+    mark(std::max(position, marks_.empty() ? floor_ : marks_.back().through), now);
+}
+
+void RecoveryLog::mark(Position position, Millis now) {
+    if (marks_.empty() || now - marks_.back().began >= mark_interval) marks_.push_back({position, now, now});
+    marks_.back().through = position;
+    marks_.back().at = now;
+}
+
+Position RecoveryLog::floor(Millis now) noexcept {
+    while (!marks_.empty() && marks_.front().at + options_.keep < now) {
+        floor_ = std::max(floor_, marks_.front().through);
+        marks_.pop_front();
+    }
+    return floor_;
+}
+
+std::size_t RecoveryLog::cost(const Packet& packet) noexcept {
+    const auto of_frame = [](const FrameRef& frame) { return sizeof(Frame) + frame->size() + allocation_cost; };
+    std::size_t bytes = sizeof(Packet) + of_frame(packet.frame);
+    if (packet.more == nullptr) return bytes;
+    bytes += sizeof(Packet::More) + allocation_cost + heap_bytes(packet.more->except) +
+             packet.more->attachments.capacity() * sizeof(FrameRef);
+    for (const FrameRef& frame : packet.more->attachments) bytes += of_frame(frame);
+    return bytes;
+}
+
+RecoveryLog::Packet RecoveryLog::make_packet(const Audience& to, Position position, std::span<const FrameRef> frames,
+                                             std::uint64_t early) {
+    Packet packet;
+    packet.position = position;
+    packet.frame = frames.front();
+    if (frames.size() > 1 || !to.except.empty() || early != 0) {
+        packet.more = std::make_unique<Packet::More>();
+        packet.more->attachments.assign(frames.begin() + 1, frames.end());
+        packet.more->except.assign(to.except.begin(), to.except.end());
+        packet.more->early = early;
+    }
+    return packet;
+}
+
+void RecoveryLog::add_content(std::size_t bytes) noexcept {
+    content_bytes_ += bytes;
+    budget_.used += bytes;
+}
+
+void RecoveryLog::record(const Audience& to, Position position, std::span<const FrameRef> frames, std::uint64_t early,
+                         Millis now) {
+    move_to(position);
+    mark(position, now);
+    floor(now);
+    index(to, position, false);
+    packets_.push_back(make_packet(to, position, frames, early));
+    add_content(cost(packets_.back()));
+    drop_old_content();
+    if (index_bytes_ > budget_.limit / 2) shrink_index();
+    while (budget_.is_over() && packets_.size() > 1) drop_front();
 }
 
 void RecoveryLog::drop_front() {
-    const Packet& oldest = packets_.front();
-    budget_.used -= oldest.bytes;
-    if (oldest.rooms.empty()) for_all_.pop_front();
-    for (const std::string& room : oldest.rooms) {
-        const auto found = by_room_.find(room);
-        // A room named twice in one packet has it twice.
-        if (found->second.size() == 1) {
-            by_room_.erase(found);
-        } else {
-            found->second.pop_front();
-        }
-    }
+    const std::size_t bytes = cost(packets_.front());
+    content_bytes_ -= bytes;
+    budget_.used -= bytes;
+    content_after_ = packets_.front().position;
+    takes_older_content_ = false;
     packets_.pop_front();
-    ++first_serial_;
 }
 
-void RecoveryLog::record(Packet packet, Millis now) {
-    packet.bytes = packet_overhead;
-    for (const FrameRef& frame : packet.frames) packet.bytes += frame->size();
-    for (const std::string& room : packet.rooms) packet.bytes += room.size() + index_overhead;
-    for (const std::string& room : packet.except) packet.bytes += room.size();
-    const std::uint64_t serial = first_serial_ + packets_.size();
-    if (packet.rooms.empty()) for_all_.push_back(serial);
-    for (const std::string& room : packet.rooms) by_room_[room].push_back(serial);
-    move_to(packet.position);
-    budget_.used += packet.bytes;
-    packets_.push_back(std::move(packet));
-    drop_old(now);
-    while (packets_.size() > 1 && budget_.used > budget_.limit) {
-        lose_through(packets_.front().position, packets_.front().sent);
-        drop_front();
+void RecoveryLog::drop_old_content() {
+    while (!packets_.empty() && packets_.front().position <= floor_) drop_front();
+}
+
+// --- reading back ---
+
+bool RecoveryLog::wants_older_content() const noexcept {
+    return takes_older_content_ && content_bytes_ < budget_.limit / 2 && !budget_.is_over();
+}
+
+bool RecoveryLog::is_full() const noexcept {
+    return index_bytes_ >= budget_.limit / 8 * 3 || (budget_.is_over() && packets_.size() <= 1);
+}
+
+void RecoveryLog::prepend(const Audience& to, Position position, std::span<const FrameRef> frames, Millis sent) {
+    if (marks_.empty() || marks_.front().at - sent >= mark_interval) marks_.push_front({position, sent, sent});
+    index(to, position, true);
+    if (frames.empty()) {
+        takes_older_content_ = false;
+        content_after_ = std::max(content_after_, position);
+        return;
+    }
+    packets_.push_front(make_packet(to, position, frames, 0));
+    add_content(cost(packets_.front()));
+    content_after_ = position.previous();
+}
+
+// --- rooms ---
+
+void RecoveryLog::make_key(std::string& key, std::string_view nsp, const std::string_view* room) {
+    key.assign(nsp);
+    if (room == nullptr) {
+        key += '\1';
+    } else {
+        key += '\0';
+        key += *room;
     }
 }
 
-void RecoveryLog::drop_old(Millis now) {
-    while (!packets_.empty() && packets_.front().sent + window_ + recovery_slack < now) drop_front();
+std::string RecoveryLog::key_of(std::string_view nsp, const Stay& stay) {
+    std::string key;
+    const std::string_view name = stay.name;
+    make_key(key, nsp, stay.is_everybody ? nullptr : &name);
+    return key;
 }
 
-bool RecoveryLog::has(Position position) const noexcept {
-    const auto found = std::lower_bound(packets_.begin(), packets_.end(), position,
-                                        [](const Packet& packet, Position p) { return packet.position < p; });
-    return found != packets_.end() && found->position == position;
+void RecoveryLog::index(const Audience& to, Position position, bool in_front) {
+    if (to.rooms.empty()) index_room(to.nsp, nullptr, position, in_front);
+    for (const std::string_view& room : to.rooms) index_room(to.nsp, &room, position, in_front);
 }
 
-void RecoveryLog::replay(Position position, const std::vector<std::string>& rooms,
-                         const std::function<void(const Packet&)>& send) const {
-    const auto first = std::upper_bound(packets_.begin(), packets_.end(), position,
-                                        [](Position p, const Packet& packet) { return p < packet.position; });
-    const std::uint64_t from = first_serial_ + static_cast<std::uint64_t>(first - packets_.begin());
-    std::vector<std::uint64_t> missed;
-    const auto add = [&](const Serials& serials) {
-        missed.insert(missed.end(), std::lower_bound(serials.begin(), serials.end(), from), serials.end());
-    };
-    add(for_all_);
-    for (const std::string& room : rooms) {
-        if (const auto found = by_room_.find(room); found != by_room_.end()) add(found->second);
+void RecoveryLog::index_room(std::string_view nsp, const std::string_view* name, Position position, bool in_front) {
+    make_key(key_, nsp, name);
+    auto found = rooms_.find(std::string_view(key_));
+    if (found == rooms_.end()) {
+        found = rooms_.try_emplace(key_).first;
+        Room& made = found->second;
+        made.key = &found->first;
+        made.place = walk_.size();
+        made.forgotten_through = unknown_rooms_ > floor_ ? unknown_rooms_ : Position{};
+        walk_.push_back(&made);
     }
-    std::sort(missed.begin(), missed.end());
-    missed.erase(std::unique(missed.begin(), missed.end()), missed.end());
-    for (const std::uint64_t serial : missed) {
-        const Packet& one = packet(serial);
-        const bool excluded = std::any_of(one.except.begin(), one.except.end(),
-                                          [&](const std::string& room) { return contains(rooms, room); });
-        if (!excluded) send(one);
+    Room& room = found->second;
+    if (in_front) {
+        // One room may be named twice.
+        if (room.positions.is_empty() || room.positions.front() != position) room.positions.push_front(position);
+    } else {
+        if (!room.positions.is_empty() && room.positions.front() <= floor_) trim(room);
+        if (room.positions.is_empty() || room.positions.view().back() != position) room.positions.push_back(position);
     }
+    recount(room);
 }
 
-void RecoveryLog::save(const Id& secret, SavedSocket saved, Millis now) {
-    saved.until = now + window_;
-    saved_order_.emplace_back(secret, saved.until);
-    saved_.insert_or_assign(secret, std::move(saved));
-    while (saved_.size() > max_saved) {
-        const auto oldest = saved_.find(saved_order_.front().first);
-        // It may have come back and left again since: then a later entry speaks for it.
-        if (oldest != saved_.end() && oldest->second.until <= saved_order_.front().second) saved_.erase(oldest);
-        saved_order_.pop_front();
-    }
+void RecoveryLog::recount(Room& room) noexcept {
+    constexpr std::size_t own = sizeof(std::pair<const std::string, Room>) + 2 * sizeof(void*) + allocation_cost +
+                                2 * sizeof(void*);  // a node, its place in a bucket and in the walk
+    const std::size_t list = room.positions.bytes() == 0 ? 0 : room.positions.bytes() + allocation_cost;
+    const std::size_t bytes = own + heap_bytes(*room.key) + list;
+    index_bytes_ += bytes - room.counted;
+    budget_.used += bytes - room.counted;
+    room.counted = bytes;
 }
 
-std::optional<SavedSocket> RecoveryLog::take(const Id& secret, Millis now) {
-    const auto found = saved_.find(secret);
-    if (found == saved_.end() || found->second.until < now) return std::nullopt;
-    SavedSocket saved = std::move(found->second);
-    saved_.erase(found);
-    return saved;
+/// Takes out what is too old or what the budget has taken.
+void RecoveryLog::trim(Room& room) noexcept {
+    PositionList& list = room.positions;
+    const Position taken = options_.has_source ? index_floor_ : std::max(index_floor_, content_after_);
+    while (!list.is_empty() && list.front() <= floor_) list.pop_front();
+    while (!list.is_empty() && list.front() <= taken) {
+        room.forgotten_through = list.front();
+        list.pop_front();
+    }
+    if (room.forgotten_through <= floor_) room.forgotten_through = {};
+    recount(room);
+}
+
+/// Returns whether the room is gone. A room that has forgotten something is kept as long as that matters; when the
+/// index holds no more than the content's part and is too large still, it goes all the same.
+bool RecoveryLog::trim_or_erase(Room& room) {
+    trim(room);
+    if (!room.positions.is_empty()) return false;
+    if (room.forgotten_through > Position{}) {
+        if (index_floor_ < content_after_ || index_bytes_ <= budget_.limit / 2) return false;
+        unknown_rooms_ = std::max(unknown_rooms_, room.forgotten_through);
+    }
+    index_bytes_ -= room.counted;
+    budget_.used -= room.counted;
+    Room* const moved = walk_.back();
+    walk_[room.place] = moved;
+    moved->place = room.place;
+    walk_.pop_back();
+    rooms_.erase(rooms_.find(std::string_view(*room.key)));
+    return true;
+}
+
+/// A step of making the index smaller: the oldest quarter second of it goes from some rooms.
+void RecoveryLog::shrink_index() {
+    if (hand_left_ == 0) {
+        const Position above = std::max(index_floor_, floor_);
+        const auto next = std::ranges::find_if(marks_, [&](const Mark& mark) { return mark.through > above; });
+        if (next != marks_.end() && next->through < content_after_) {
+            index_floor_ = next->through;
+        } else if (above < content_after_) {
+            index_floor_ = content_after_;
+        } else if (!packets_.empty()) {
+            index_floor_ = std::max(above, packets_[packets_.size() / 2].position);
+        } else {
+            index_floor_ = position_;
+        }
+        hand_left_ = walk_.size();
+    }
+    for (std::size_t n = 0; n < rooms_per_step && hand_left_ > 0 && !walk_.empty(); ++n, --hand_left_) {
+        if (hand_ >= walk_.size()) hand_ = 0;
+        if (!trim_or_erase(*walk_[hand_])) ++hand_;
+    }
 }
 
 void RecoveryLog::purge(Millis now) {
-    drop_old(now);
-    while (!saved_order_.empty() && saved_order_.front().second < now) {
-        const auto found = saved_.find(saved_order_.front().first);
-        if (found != saved_.end() && found->second.until <= saved_order_.front().second) saved_.erase(found);
-        saved_order_.pop_front();
+    floor(now);
+    drop_old_content();
+    for (std::size_t n = std::min(rooms_per_purge, walk_.size()); n > 0 && !walk_.empty(); --n) {
+        if (hand_ >= walk_.size()) hand_ = 0;
+        if (!trim_or_erase(*walk_[hand_])) ++hand_;
     }
+}
+
+// --- giving back ---
+
+const RecoveryLog::Room* RecoveryLog::find(std::string_view nsp, const Stay& stay) const {
+    const std::string_view name = stay.name;
+    make_key(key_, nsp, stay.is_everybody ? nullptr : &name);
+    const auto found = rooms_.find(std::string_view(key_));
+    return found == rooms_.end() ? nullptr : &found->second;
+}
+
+/// The last position of what went to a room and is not known any more.
+Position RecoveryLog::forgotten_of(const Room* room) const noexcept {
+    if (room == nullptr) return unknown_rooms_;
+    // Without a source what has no content is as good as forgotten.
+    Position last = room->forgotten_through;
+    const Position taken = options_.has_source ? index_floor_ : std::max(index_floor_, content_after_);
+    const auto list = room->positions.view();
+    if (const auto above = std::upper_bound(list.begin(), list.end(), taken); above != list.begin()) {
+        last = std::max(last, *std::prev(above));
+    }
+    return last;
+}
+
+RecoveryLog::Coverage RecoveryLog::covers(std::string_view nsp, std::span<const Stay> rooms, Position from,
+                                          Millis now) {
+    const Position after = std::max(from, floor(now));
+    if (after < known_after_) return Coverage::not_read;
+    for (const Stay& stay : rooms) {
+        if (forgotten_of(find(nsp, stay)) > std::max(after, stay.after)) return Coverage::forgotten;
+    }
+    return Coverage::whole;
+}
+
+Position RecoveryLog::forgotten_through(std::string_view nsp, std::span<const Stay> rooms) const {
+    Position last = known_after_;
+    for (const Stay& stay : rooms) last = std::max(last, forgotten_of(find(nsp, stay)));
+    return last;
+}
+
+const RecoveryLog::Packet* RecoveryLog::find_packet(Position position) const noexcept {
+    const auto found = std::lower_bound(packets_.begin(), packets_.end(), position,
+                                        [](const Packet& packet, Position p) { return packet.position < p; });
+    return found != packets_.end() && found->position == position ? &*found : nullptr;
+}
+
+bool RecoveryLog::has(std::string_view nsp, std::span<const Stay> rooms, Position position) const {
+    if (find_packet(position) != nullptr) return true;
+    return std::ranges::any_of(rooms, [&](const Stay& stay) {
+        const Room* room = find(nsp, stay);
+        return room != nullptr && std::ranges::binary_search(room->positions.view(), position);
+    });
+}
+
+bool RecoveryLog::collect(std::string_view nsp, std::span<const Stay> rooms, Position from, std::size_t most,
+                          std::vector<Missed>& out, Position& passed) const {
+    from = std::max(from, floor_);
+    if (from < known_after_) return false;
+    found_.clear();
+    for (const Stay& stay : rooms) {
+        const Position after = std::max(from, stay.after);
+        const Room* room = find(nsp, stay);
+        if (forgotten_of(room) > after) return false;
+        if (room == nullptr) continue;
+        const auto list = room->positions.view();
+        auto next = std::upper_bound(list.begin(), list.end(), after);
+        for (std::size_t n = 0; n < most && next != list.end() && *next <= stay.through; ++n) found_.push_back(*next++);
+    }
+    std::ranges::sort(found_);
+    found_.erase(std::unique(found_.begin(), found_.end()), found_.end());
+    if (found_.size() > most) found_.resize(most);
+    for (const Position position : found_) {
+        const Packet* packet = position > content_after_ ? find_packet(position) : nullptr;
+        passed = position;
+        if (packet != nullptr && packet->more != nullptr && is_excepted(packet->more->except, rooms, position))
+            continue;
+        out.push_back({position, packet});
+    }
+    return true;
+}
+
+bool RecoveryLog::is_excepted(std::span<const std::string> except, std::span<const Stay> rooms,
+                              Position position) noexcept {
+    return std::ranges::any_of(except, [&](const std::string& name) {
+        return std::ranges::any_of(rooms, [&](const Stay& stay) {
+            return !stay.is_everybody && stay.name == name && stay.after < position && position <= stay.through;
+        });
+    });
+}
+
+// --- saved sockets --------------------------------------------------------------------------------------------------
+
+std::size_t SavedSockets::cost(const SavedSocket& saved) noexcept {
+    return sizeof(std::pair<const Id, SavedSocket>) + 2 * sizeof(void*) + allocation_cost + sizeof(void*) +
+           sizeof(std::pair<Id, Millis>) + heap_bytes(saved.data) + (saved.user ? heap_bytes(*saved.user) : 0) +
+           heap_bytes(saved.rooms) + heap_bytes(saved.granted) + saved.early.capacity() * sizeof(EarlyRange);
+}
+
+SavedSocket SavedSockets::extract(std::unordered_map<Id, SavedSocket, IdHash>::iterator entry) noexcept {
+    const std::size_t bytes = cost(entry->second);
+    SavedSocket saved = std::move(entry->second);
+    bytes_ -= bytes;
+    budget_.used -= bytes;
+    saved_.erase(entry);
+    return saved;
+}
+
+/// Takes the first of the order out, and what it speaks for.
+void SavedSockets::forget_oldest() {
+    const auto oldest = saved_.find(order_.front().first);
+    // It may have returned and left again since: then a later entry speaks for it.
+    if (oldest != saved_.end() && oldest->second.until <= order_.front().second) extract(oldest);
+    order_.pop_front();
+}
+
+void SavedSockets::save(const Id& secret, SavedSocket saved, Millis now) {
+    saved.until = now + window_;
+    if (const auto before = saved_.find(secret); before != saved_.end()) extract(before);
+    order_.emplace_back(secret, saved.until);
+    const auto [entry, is_new] = saved_.emplace(secret, std::move(saved));
+    const std::size_t bytes = cost(entry->second);
+    bytes_ += bytes;
+    budget_.used += bytes;
+    while (saved_.size() > max_saved || (bytes_ > budget_.limit / 4 && saved_.size() > 1)) forget_oldest();
+}
+
+std::optional<SavedSocket> SavedSockets::take(const Id& secret, Millis now) {
+    const auto found = saved_.find(secret);
+    if (found == saved_.end() || found->second.until < now) return std::nullopt;
+    return extract(found);
+}
+
+void SavedSockets::purge(Millis now) {
+    while (!order_.empty() && order_.front().second < now) forget_oldest();
 }
 
 }  // namespace sio::gateway

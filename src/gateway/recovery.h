@@ -1,10 +1,18 @@
-// Connection state recovery in memory: what a namespace has sent lately, and who left and may come back for it.
+// Connection state recovery in memory: what has been sent lately, and who left and may return for it.
+//
+// A RecoveryLog holds the order of one stream (of a gateway alone: of all it sends). It has two tiers. The index says
+// for each room which packets went to it, so that what one client missed is found without looking at other rooms'
+// packets. The content, the packets themselves, is kept for the newest part only: what is older is fetched from the
+// stream when somebody needs it. Both are counted at true cost and bounded by one budget.
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <limits>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -19,17 +27,24 @@ namespace sio::gateway {
 
 using base::Millis;
 
-/// Where in the order of a namespace's packets something stands. In a cluster these are the ids of the Redis stream; a
+/// Where in the order of a stream's packets something stands. In a cluster these are the ids of the Redis stream; a
 /// gateway alone counts under the time of its start, so that positions of another process are told apart.
 using Position = cluster::StreamId;
 
-/// Bytes all namespaces' logs may hold together; the oldest packets of the one that adds go first.
+/// Bytes that logs and saved sockets may hold together, allocation included.
 struct RecoveryBudget {
     std::size_t limit = 64U << 20U;
     std::size_t used = 0;
+    [[nodiscard]] bool is_over() const noexcept { return used > limit; }
 };
 
-/// A socket that left and may come back under its old id.
+/// Numbers of events that a socket was sent before they had a place in the order; see Hub::emit_early().
+struct EarlyRange {
+    std::uint64_t first = 0;
+    std::uint64_t last = 0;  ///< inclusive
+};
+
+/// A socket that left and may return under its old id.
 struct SavedSocket {
     Id sid;
     Position connected_at;  ///< where it stood when it connected: there a client still stands that has received nothing
@@ -37,6 +52,7 @@ struct SavedSocket {
     std::optional<std::string> user;  ///< nothing: another kind of server wrote it, which does not know
     std::vector<std::string> rooms;
     std::vector<std::string> granted;  ///< of the rooms, those that another node's sio-authd let it into
+    std::vector<EarlyRange> early;     ///< events it has had already
     Millis until = 0;
 };
 
@@ -44,13 +60,39 @@ struct SavedSocket {
 /// room for clocks. What is older has arrived, or the pings would have ended the connection.
 inline constexpr Millis recovery_slack = 90'000;
 
-/// The log of one namespace: what was sent within the window and the slack before it. A client that was away for at
-/// most the window has all that is older. Packets are indexed by room, so what one client's return costs does not grow
-/// with the traffic of rooms it is not in.
+/// Positions in ascending order, cheap at both ends and small when there are few.
+class PositionList {
+public:
+    PositionList() noexcept = default;
+    PositionList(const PositionList&) = delete;
+    PositionList& operator=(const PositionList&) = delete;
+
+    [[nodiscard]] std::span<const Position> view() const noexcept { return {data_.get() + head_, size_}; }
+    [[nodiscard]] bool is_empty() const noexcept { return size_ == 0; }
+    [[nodiscard]] Position front() const noexcept { return data_[head_]; }
+    void push_back(Position position);
+    void push_front(Position position);
+    void pop_front() noexcept;
+    /// Bytes of the allocation.
+    [[nodiscard]] std::size_t bytes() const noexcept { return capacity_ * sizeof(Position); }
+
+private:
+    void move_into(std::uint32_t capacity, std::uint32_t head);
+
+    std::unique_ptr<Position[]> data_;
+    std::uint32_t capacity_ = 0;
+    std::uint32_t head_ = 0;
+    std::uint32_t size_ = 0;
+};
+
 class RecoveryLog {
 public:
-    /// `start` is where the log begins: nothing before it is here.
-    RecoveryLog(RecoveryBudget& budget, Position start, Millis window, Millis now);
+    struct Options {
+        Millis keep = 120'000 + recovery_slack;  ///< how long what was sent can be missed
+        bool has_source = false;                 ///< content that is gone can be fetched from a stream
+    };
+    /// `start` is where the log begins: nothing at or before it is known, and it may have been sent as late as `now`.
+    RecoveryLog(RecoveryBudget& budget, Options options, Position start, Millis now);
     ~RecoveryLog();
     RecoveryLog(const RecoveryLog&) = delete;
     RecoveryLog& operator=(const RecoveryLog&) = delete;
@@ -63,69 +105,179 @@ public:
     }
     /// What lies up to `position` has been seen (in a cluster, where others write too).
     void move_to(Position position) noexcept { position_ = std::max(position_, position); }
-    /// Something that lies at or before `position`, and may have been sent as late as `now`, is not here.
-    void lose_through(Position position, Millis now) noexcept {
-        lost_through_ = std::max(lost_through_, position);
-        lost_at_ = std::max(lost_at_, now);
-    }
+    /// Begins at `position`, whatever was here: the end of the stream is known only now.
+    void begin_at(Position position, Millis now);
+    /// Something at or before `position`, sent as late as `now`, is not here and cannot be had.
+    void lose_through(Position position, Millis now);
 
+    /// To whom a packet went. No room: everybody in the namespace.
+    struct Audience {
+        std::string_view nsp;
+        std::span<const std::string_view> rooms;
+        std::span<const std::string_view> except;
+    };
     struct Packet {
         Position position;
-        Millis sent = 0;
-        std::vector<std::string> rooms;  ///< empty: everybody
-        std::vector<std::string> except;
-        std::vector<FrameRef> frames;  ///< the variant with its offset
-        std::size_t bytes = 0;
+        FrameRef frame;
+        struct More {
+            std::vector<FrameRef> attachments;
+            std::vector<std::string> except;
+            std::uint64_t early = 0;  ///< its number, when sockets were sent it before it had a place
+        };
+        std::unique_ptr<More> more;  ///< null: nothing of that
     };
-    /// Keeps a packet; its position is above those before it.
-    void record(Packet packet, Millis now);
+    /// Keeps a packet, with its frames in the variant that carries the position; it is above those before it.
+    void record(const Audience& to, Position position, std::span<const FrameRef> frames, std::uint64_t early,
+                Millis now);
 
-    /// Whether a client that has received everything up to `position`, and was here within the window, can be given all
-    /// the rest. False for a position ahead of this log.
-    [[nodiscard]] bool covers(Position position, Millis now) const noexcept {
-        return position <= position_ && (position >= lost_through_ || now - lost_at_ > window_ + recovery_slack);
-    }
-    /// Whether a packet of exactly this position is here.
-    [[nodiscard]] bool has(Position position) const noexcept;
-    /// What may be missing lies at or before this.
-    [[nodiscard]] Position lost_through() const noexcept { return lost_through_; }
-    /// What a socket in `rooms` has missed since `position`, oldest first.
-    void replay(Position position, const std::vector<std::string>& rooms,
-                const std::function<void(const Packet&)>& send) const;
+    // --- reading back ---
+    /// Whether an older packet is to be prepended with its frames, or none.
+    [[nodiscard]] bool wants_older_content() const noexcept;
+    /// Whether the budget leaves no room for older packets, so that reading back is to end.
+    [[nodiscard]] bool is_full() const noexcept;
+    /// A packet from before what is known, sent at `sent`. Without frames only the index has it.
+    void prepend(const Audience& to, Position position, std::span<const FrameRef> frames, Millis sent);
+    /// All that lies after `position` has been prepended.
+    void know_after(Position position) noexcept { known_after_ = std::min(known_after_, position); }
+    /// What lies after this is known, but for what the budget made single rooms forget.
+    [[nodiscard]] Position known_after() const noexcept { return known_after_; }
+    /// What lies at or before this is older than `keep`: nobody who may return can have missed it.
+    Position floor(Millis now) noexcept;
+    /// Raises the floor: the stream's own times tell it.
+    void age_through(Position position) noexcept { floor_ = std::max(floor_, position); }
+
+    // --- giving back ---
+    /// A room that a socket was in from after `after` until `through`. An empty name with `is_everybody`: what went to
+    /// everybody.
+    struct Stay {
+        std::string name;
+        bool is_everybody = false;
+        Position after{};
+        Position through{std::numeric_limits<std::uint64_t>::max(), std::numeric_limits<std::uint64_t>::max()};
+    };
+    enum class Coverage : std::uint8_t {
+        whole,     ///< collect() finds all that was missed
+        not_read,  ///< it lies before known_after()
+        forgotten  ///< the budget took something of it, at or before forgotten_through()
+    };
+    /// The name of a room among those of all namespaces.
+    static std::string key_of(std::string_view nsp, const Stay& stay);
+    /// Whether all that went to these rooms after `from` is known.
+    [[nodiscard]] Coverage covers(std::string_view nsp, std::span<const Stay> rooms, Position from, Millis now);
+    /// The last position that a room may have forgotten, of those given.
+    [[nodiscard]] Position forgotten_through(std::string_view nsp, std::span<const Stay> rooms) const;
+    /// Whether something of exactly this position went to one of these rooms, or to somebody else and is in memory.
+    [[nodiscard]] bool has(std::string_view nsp, std::span<const Stay> rooms, Position position) const;
+
+    struct Missed {
+        Position position;
+        const Packet* packet = nullptr;  ///< null: it is to be fetched
+    };
+    /// Appends to `out` the next packets, at most `most`, of these rooms after `from`, oldest first, those that are
+    /// excepted left out. False: something of it is lost. Packets live until the log changes.
+    ///
+    /// `passed` is set to the last position that was looked at when packets were left out.
+    bool collect(std::string_view nsp, std::span<const Stay> rooms, Position from, std::size_t most,
+                 std::vector<Missed>& out, Position& passed) const;
+
+    /// Drops what is older than `keep`, a bounded number of rooms at a time.
+    void purge(Millis now);
+
+    [[nodiscard]] std::size_t packets() const noexcept { return packets_.size(); }
+    [[nodiscard]] std::size_t content_bytes() const noexcept { return content_bytes_; }
+    [[nodiscard]] std::size_t index_bytes() const noexcept { return index_bytes_; }
+
+private:
+    struct Room {
+        PositionList positions;
+        Position forgotten_through{};      // what the budget took
+        const std::string* key = nullptr;  // in rooms_
+        std::size_t place = 0;             // in walk_
+        std::size_t counted = 0;           // bytes in index_bytes_
+    };
+    struct Hash {
+        using is_transparent = void;
+        std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
+    };
+    struct Mark {  // what lies at or before `through` was sent at `at` or before
+        Position through;
+        Millis at;
+        Millis began;
+    };
+
+    static Packet make_packet(const Audience& to, Position position, std::span<const FrameRef> frames,
+                              std::uint64_t early);
+    [[nodiscard]] static std::size_t cost(const Packet& packet) noexcept;
+    void add_content(std::size_t bytes) noexcept;
+    void drop_front();
+    void drop_old_content();
+    [[nodiscard]] const Packet* find_packet(Position position) const noexcept;
+
+    static void make_key(std::string& key, std::string_view nsp, const std::string_view* room);
+    void index(const Audience& to, Position position, bool in_front);
+    void index_room(std::string_view nsp, const std::string_view* name, Position position, bool in_front);
+    void recount(Room& room) noexcept;
+    void trim(Room& room) noexcept;
+    bool trim_or_erase(Room& room);
+    void shrink_index();
+    [[nodiscard]] const Room* find(std::string_view nsp, const Stay& stay) const;
+    [[nodiscard]] Position forgotten_of(const Room* room) const noexcept;
+    void mark(Position position, Millis now);
+    static bool is_excepted(std::span<const std::string> except, std::span<const Stay> rooms,
+                            Position position) noexcept;
+
+    RecoveryBudget& budget_;
+    Options options_;
+    Position position_;
+    Position known_after_;
+    Position floor_;                   // older than `keep`
+    std::deque<Mark> marks_;           // in both orders
+    std::deque<Packet> packets_;       // the content
+    Position content_after_;           // the content of what lies after this is here
+    bool takes_older_content_ = true;  // nothing without content lies between it and what is prepended next
+    std::size_t content_bytes_ = 0;
+
+    std::unordered_map<std::string, Room, Hash, std::equal_to<>> rooms_;
+    std::size_t index_bytes_ = 0;
+    Position index_floor_;     // the budget takes what lies at or before this out of the index
+    Position unknown_rooms_;   // a room that is not in rooms_ may have forgotten what lies at or before this
+    std::vector<Room*> walk_;  // all rooms, for the hand that trims them
+    std::size_t hand_ = 0;
+    std::size_t hand_left_ = 0;  // rooms that have not been trimmed since index_floor_ moved
+
+    mutable std::string key_;              // scratch
+    mutable std::vector<Position> found_;  // scratch
+};
+
+/// Who has left a namespace lately and may return, by the secret of their pid. Counts in the budget, of which it takes
+/// at most a quarter; the oldest go.
+class SavedSockets {
+public:
+    SavedSockets(RecoveryBudget& budget, Millis window) : budget_(budget), window_(window) {}
+    ~SavedSockets() { budget_.used -= bytes_; }
+    SavedSockets(const SavedSockets&) = delete;
+    SavedSockets& operator=(const SavedSockets&) = delete;
 
     void save(const Id& secret, SavedSocket saved, Millis now);
     /// Removes and returns a saved socket; nothing when unknown or expired.
     std::optional<SavedSocket> take(const Id& secret, Millis now);
-    [[nodiscard]] std::size_t saved_count() const noexcept { return saved_.size(); }
-
-    /// Drops what is older than the window and the slack.
+    [[nodiscard]] std::size_t count() const noexcept { return saved_.size(); }
+    [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
     void purge(Millis now);
 
     /// More sockets than this are not kept; the oldest go.
     static constexpr std::size_t max_saved = 100'000;
 
 private:
-    struct TextHash {
-        using is_transparent = void;
-        std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
-    };
-    using Serials = std::deque<std::uint64_t>;  // of packets: first_serial_ is packets_.front()
-
-    void drop_front();
-    void drop_old(Millis now);
-    [[nodiscard]] const Packet& packet(std::uint64_t serial) const { return packets_[serial - first_serial_]; }
+    [[nodiscard]] static std::size_t cost(const SavedSocket& saved) noexcept;
+    SavedSocket extract(std::unordered_map<Id, SavedSocket, IdHash>::iterator entry) noexcept;
+    void forget_oldest();
 
     RecoveryBudget& budget_;
     Millis window_;
-    Position position_;
-    Position lost_through_;
-    Millis lost_at_ = 0;
-    std::deque<Packet> packets_;
-    std::uint64_t first_serial_ = 0;
-    Serials for_all_;
-    std::unordered_map<std::string, Serials, TextHash, std::equal_to<>> by_room_;
+    std::size_t bytes_ = 0;
     std::unordered_map<Id, SavedSocket, IdHash> saved_;
-    std::deque<std::pair<Id, Millis>> saved_order_;
+    std::deque<std::pair<Id, Millis>> order_;
 };
 
 }  // namespace sio::gateway

@@ -22,15 +22,20 @@ for (const server of servers) {
 const admin = await AdminClient.connect(one.control);
 const sockets = async () => (await admin.request('sockets', {})).sockets.map(({ sid, node }) => `${sid} ${node}`);
 const openAs = async (server, auth) => {
-  // What was missed comes before the answer to the CONNECT.
   const tcp = await Tcp.open(server.port);
   await tcp.upgrade('/socket.io/?EIO=4&transport=websocket');
   await tcp.packet();
   tcp.text(`40${JSON.stringify(auth)}`);
+  const answer = await tcp.packet(3000);
+  if (answer === null || answer.close !== undefined) return null;   // another connection has its session
+  truth(answer.startsWith?.('40'), `CONNECT is answered first, not with ${JSON.stringify(answer)}`);
+  // What was missed comes before the answer to what is sent now.
+  tcp.text('429["echo"]');
   const events = [];
   for (;;) {
     const packet = await tcp.packet(3000);
-    if (packet.startsWith('40')) return { tcp, events, ...JSON.parse(packet.slice(2)) };
+    if (packet === null || packet.close !== undefined) return null;
+    if (packet.startsWith('439')) return { tcp, events, ...JSON.parse(answer.slice(2)) };
     events.push(JSON.parse(packet.slice(2)));
   }
 };
@@ -61,15 +66,63 @@ await checks.step('it is the same socket there, gets what it missed, and is gone
   first.tcp.destroy();
 });
 
-await checks.step('a session is given back once', async () => {
+await checks.step('of two connections that ask for a session at the same time, the later has it, and the other is ended', async () => {
+  for (const others of [[one, three], [three, three], [three, one]]) {
+    const first = await openAs(one, {});
+    await admin.request('emit', { event: 'seen', args: [1] });
+    const offset = JSON.parse((await first.tcp.packet(2000)).slice(2)).at(-1);
+    first.tcp.destroy();
+    const asked = await Promise.all(others.map((server) => openAs(server, { pid: first.pid, offset })));
+    const given = asked.filter((back) => back?.sid === first.sid);
+    truth(given.length >= 1, 'nobody has it');
+    await until(2000, async () => (await sockets()).filter((line) => line.startsWith(first.sid)).length === 1, 'one socket of that id to be left');
+    same(await client.exists(`sio:session:${first.pid}`), 1, 'its session in Redis');
+    for (const back of asked) back?.tcp.destroy();
+  }
+});
+
+await checks.step('who asked first and died leaves the session to who asks next', async () => {
   const first = await openAs(one, {});
   await admin.request('emit', { event: 'seen', args: [1] });
   const offset = JSON.parse((await first.tcp.packet(2000)).slice(2)).at(-1);
   first.tcp.destroy();
-  const [a, b] = await Promise.all([openAs(one, { pid: first.pid, offset }), openAs(three, { pid: first.pid, offset })]);
-  await until(2000, async () => (await sockets()).filter((text) => text.startsWith(first.sid)).length <= 1, 'one socket of that id to go');
-  a.tcp.destroy();
-  b.tcp.destroy();
+  await admin.request('emit', { event: 'missed', args: [3] });
+  // A gateway claims it and is killed before it has let the client in: its clock stands while Redis answers it.
+  const key = `sio:session:${first.pid}`;
+  const four = await start('four');
+  await until(3000, async () => (await fetch(`${four.url}/ready`)).status === 200, 'the gateway to be ready');
+  const tcp = await Tcp.open(four.port);
+  await tcp.upgrade('/socket.io/?EIO=4&transport=websocket');
+  await tcp.packet();
+  const before = await client.get(key);
+  tcp.text(`40${JSON.stringify({ pid: first.pid, offset })}`);
+  await until(2000, async () => (await client.get(key)) !== before, 'the session to change hands');
+  four.child.kill('SIGKILL');
+  await four.exited;
+  same(await client.exists(key), 1, 'its session in Redis');
+  truth((await client.pttl(key)) > 60000, 'it lives as long as its client may return');
+  const back = await openAs(three, { pid: first.pid, offset });
+  same([back?.sid, back?.events.map(([name, value]) => [name, value])], [first.sid, [['missed', 3]]], 'at the next');
+  back.tcp.destroy();
+  tcp.destroy();
+});
+
+await checks.step('a gateway that was frozen while its client went on does not take the session back', async () => {
+  const first = await openAs(one, {});
+  await admin.request('emit', { event: 'seen', args: [1] });
+  const offset = JSON.parse((await first.tcp.packet(2000)).slice(2)).at(-1);
+  one.child.kill('SIGSTOP');
+  const back = await openAs(three, { pid: first.pid, offset });
+  same(back?.sid, first.sid, 'its id at the other');
+  const owned = async () => (await client.get(`sio:session:${first.pid}`)).slice(4, 36);
+  await sleep(200);
+  const owner = await owned();
+  first.tcp.destroy();   // the frozen one will want to save it when it finds out
+  one.child.kill('SIGCONT');
+  await sleep(800);
+  same(await owned(), owner, 'whose it is');
+  same((await sockets()).filter((line) => line.startsWith(first.sid)), [`${first.sid} three`], 'where it is');
+  back.tcp.destroy();
 });
 
 await checks.step('an offset that never was is a new session, at the same gateway and at another', async () => {

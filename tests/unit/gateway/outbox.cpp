@@ -27,6 +27,7 @@ constexpr std::size_t plenty = std::size_t{1} << 30U;
 struct Owner final : Outbox::Owner {
     void on_write_failed(Slot slot, int error) override { failed.emplace_back(slot, error); }
     void on_queue_full(Slot slot) override { full.push_back(slot); }
+    void on_room(Slot slot) override { with_room.push_back(slot); }
     void on_poll_ready(Slot slot) override {
         ready.push_back(slot);
         if (outbox == nullptr) return;
@@ -38,6 +39,7 @@ struct Owner final : Outbox::Owner {
 
     std::vector<std::pair<Slot, int>> failed;
     std::vector<Slot> full;
+    std::vector<Slot> with_room;
     std::vector<Slot> ready;
     std::vector<std::string> answers;
     Outbox* outbox = nullptr;  ///< to answer polls from
@@ -264,6 +266,110 @@ Test(outbox, a_socket_that_fails_is_told_to_the_owner) {
     outbox.flush();
     cr_assert(owner.failed.size() == 1);
     cr_assert(owner.failed[0].first == 3 && owner.failed[0].second == EPIPE);
+}
+
+Test(outbox, what_the_socket_takes_is_written_before_anything_is_refused) {
+    Owner owner;
+    Outbox outbox{owner, 10'000, QueuePolicy::disconnect};
+    const Pair pair;
+    outbox.open(0);
+    outbox.attach(0, pair.ours.get());
+    std::string expected;
+    for (int i = 0; i < 40; ++i) {  // four times the limit in one turn
+        const FrameRef frame = text(std::string(1'000, static_cast<char>('a' + i % 26)));
+        cr_assert(outbox.push(0, frame));
+        expected += wire(frame);
+        cr_assert(outbox.bytes(0) <= 10'000);
+    }
+    cr_assert(owner.full.empty() && outbox.stats().queues_full == 0);
+    cr_assert(drain(outbox, 0, pair) == expected);
+}
+
+Test(outbox, a_poll_that_waits_is_answered_before_anything_is_refused) {
+    Owner owner;
+    Outbox outbox{owner, 10'000, QueuePolicy::disconnect};
+    owner.outbox = &outbox;
+    outbox.open(0);
+    outbox.set_poll_waiting(0, true);
+    for (int i = 0; i < 9; ++i) cr_assert(outbox.push(0, text(std::string(1'000, 'a'))));
+    cr_assert(owner.answers.empty());
+    cr_assert(outbox.push(0, text(std::string(1'000, 'b'))));
+    cr_assert(owner.answers.size() == 1 && owner.full.empty());
+    cr_assert(outbox.frames(0) == 1);
+}
+
+Test(outbox, after_a_refusal_nothing_more_is_taken_however_small) {
+    Owner owner;
+    Outbox outbox{owner, 5'000, QueuePolicy::disconnect};
+    const Pair pair(1);
+    outbox.open(3);
+    outbox.attach(3, pair.ours.get());
+    const std::string before = fill(pair);
+    std::string expected;
+    for (int i = 0; i < 4; ++i) {
+        const FrameRef frame = text(std::string(1'000, static_cast<char>('a' + i)));
+        cr_assert(outbox.push(3, frame));
+        expected += wire(frame);
+    }
+    cr_assert(!outbox.push(3, text(std::string(2'000, 'x'))) && outbox.is_refused(3));
+    cr_assert(!outbox.push(3, text("small")) && !outbox.offer(3, std::array{text("small")}.data(), 1));
+    outbox.push_paced(3, std::array{text("missed")}.data(), 1);
+    cr_assert(owner.full == std::vector<Slot>{3}, "told once");
+    cr_assert(outbox.frames(3) == 4 && outbox.stats().frames_refused == 3);
+    // What was taken before still arrives whole and in order.
+    cr_assert(drain(outbox, 3, pair) == before + expected);
+    outbox.close(3);
+    outbox.open(3);
+    cr_assert(!outbox.is_refused(3) && outbox.push(3, text("another client")));
+}
+
+Test(outbox, an_offer_that_does_not_fit_changes_nothing) {
+    Owner owner;
+    Outbox outbox{owner, 100, QueuePolicy::disconnect};
+    outbox.open(0);
+    cr_assert(outbox.push(0, text(std::string(80, 'a'))));
+    const FrameRef large = text(std::string(80, 'b'));
+    cr_assert(!outbox.offer(0, &large, 1));
+    cr_assert(owner.full.empty() && !outbox.is_refused(0) && outbox.frames(0) == 1);
+    cr_assert(outbox.push(0, text("c")));
+}
+
+Test(outbox, what_is_paced_passes_the_limit_and_room_is_told_of_once) {
+    Owner owner;
+    Outbox outbox{owner, 8'000, QueuePolicy::disconnect};
+    const Pair pair(1);
+    outbox.open(0);
+    outbox.attach(0, pair.ours.get());
+    outbox.set_behind(0, true);
+    const std::string before = fill(pair);
+    const FrameRef frame = text(std::string(1'000, 'p'));
+    for (int i = 0; i < 20; ++i) outbox.push_paced(0, &frame, 1);
+    cr_assert(outbox.bytes(0) > 20'000 && owner.full.empty());
+    outbox.want_room(0);
+    outbox.flush();
+    cr_assert(owner.with_room.empty());
+    const std::string all = drain(outbox, 0, pair);
+    cr_assert(all.size() == before.size() + 20 * frame->size());
+    cr_assert(owner.with_room == std::vector<Slot>{0}, "once, when little is left");
+    outbox.want_room(0);
+    outbox.set_behind(0, false);
+    outbox.push(0, frame);
+    outbox.flush();
+    cr_assert(owner.with_room.size() == 1, "nobody wants it any more");
+}
+
+Test(outbox, polls_make_room_too) {
+    Owner owner;
+    Outbox outbox{owner, 8'000, QueuePolicy::disconnect};
+    owner.outbox = &outbox;
+    outbox.open(0);
+    outbox.set_behind(0, true);
+    const FrameRef frame = text(std::string(1'000, 'p'));
+    for (int i = 0; i < 20; ++i) outbox.push_paced(0, &frame, 1);
+    outbox.want_room(0);
+    std::string payload;
+    cr_assert(outbox.take_payload(0, 16, payload) == 16 && owner.with_room.empty(), "four are more than room_bytes");
+    cr_assert(outbox.take_payload(0, 16, payload) == 4 && owner.with_room.size() == 1);
 }
 
 Test(outbox, a_full_queue_tells_the_owner_under_disconnect_and_takes_nothing_of_the_message) {

@@ -378,7 +378,7 @@ Test(passes, who_is_revoked_is_told_and_stays_away_on_all_his_sockets, .timeout 
     cr_expect(one->got[one->got.size() - 2] == R"(42["sio:closed",{"reason":"revoked"}])");
     cr_expect(!other->has("42") && world.socket_of("b") != nullptr && world.passes.count() == 1);
     // It would not recover either.
-    cr_expect(world.hub.find_namespace("/")->log.saved_count() == 0);
+    cr_expect(world.hub.find_namespace("/")->saved.count() == 0);
     cr_expect(world.passes.stats().revoked == 2);
 }
 

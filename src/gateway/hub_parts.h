@@ -1,0 +1,173 @@
+// What the files of Hub share among themselves.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gateway/hub.h"
+
+namespace sio::gateway {
+
+/// A CONNECT that is looked into; what its client sends meanwhile waits with it.
+struct Hub::Knock {
+    std::uint64_t ticket = 0;
+    std::string nsp;
+    bool is_dynamic = false;
+    std::string auth;
+    std::string user;
+    bool tries = false;  ///< it wants to be recovered
+    std::string pid;
+    std::optional<std::string> token;  ///< of its payload, where sio-authd is asked
+    std::unique_ptr<Pass> pass;        ///< what it has said
+    Millis asked_at = 0;
+    Millis decided_at = 0;
+
+    struct Kept {
+        proto::SioType type;
+        std::optional<std::uint64_t> id;
+        std::string json;
+        std::optional<std::vector<std::string>> attachments;
+    };
+    std::vector<Kept> packets;
+    std::size_t bytes = 0;
+
+    void keep(const proto::SioPacket& packet) {
+        Kept kept{packet.type, packet.id, std::string(packet.json), {}};
+        bytes += kept.json.size();
+        if (packet.attachments != nullptr) {
+            kept.attachments = *packet.attachments;
+            for (const std::string& one : *kept.attachments) bytes += one.size();
+        }
+        packets.push_back(std::move(kept));
+    }
+};
+
+/// Closes a session that has joined nothing when connect_timeout has passed.
+struct Hub::Client final : base::Timer {
+    Client(Hub& owner, Slot number, std::size_t max_bytes) : hub(owner), slot(number), decoder(max_bytes) {}
+
+    Hub& hub;
+    Slot slot;
+    proto::SioDecoder decoder;
+    std::vector<std::unique_ptr<Socket>> sockets;
+    std::vector<std::unique_ptr<Knock>> knocks;
+
+    /// Namespaces whose CONNECT was refused, or that the server has left: what was on its way to them is dropped
+    /// instead of ending the connection. The last few are remembered.
+    std::vector<std::string> left;
+
+    void leave(std::string_view nsp) {
+        std::erase(left, nsp);
+        if (left.size() == max_left) left.erase(left.begin());
+        left.emplace_back(nsp);
+    }
+
+private:
+    static constexpr std::size_t max_left = 8;
+    void expire(Millis) override { hub.engine_->close(slot, proto::CloseReason::forced_server_close, Ending::as_node); }
+};
+
+struct Hub::AckWait final : base::Timer {
+    AckWait(Hub& owner, std::uint64_t k, Namespace& n) : hub(owner), key(k), nsp(n) {}
+
+    Hub& hub;
+    std::uint64_t key;
+    Namespace& nsp;
+    std::size_t waiting = 0;
+    Answers answers;
+    std::function<void(Answers)> done;
+    std::function<void(const Answers::One&)> each;
+
+private:
+    void expire(Millis) override {
+        hub.stats_.acks_timed_out += waiting;
+        hub.finish(key);
+    }
+};
+
+struct Hub::PurgeTimer final : base::Timer {
+    explicit PurgeTimer(Hub& owner) : hub(owner) {}
+    Hub& hub;
+    static constexpr Millis interval = 5'000;
+
+private:
+    void expire(Millis now) override {
+        hub.purge();
+        hub.engine_->loop().timers().arm(*this, now + interval);
+    }
+};
+
+struct Hub::ReplayTimer final : base::Timer {
+    explicit ReplayTimer(Hub& owner) : hub(owner) {}
+    Hub& hub;
+
+private:
+    void expire(Millis) override { hub.on_replay_timer(); }
+};
+
+/// Encodes one event at most twice: as it is, and with its recovery offset as last argument; attachments are shared.
+class Hub::Encoder {
+public:
+    Encoder(std::string_view nsp, const Event& event, std::optional<std::uint64_t> ack, std::string& scratch)
+        : nsp_(nsp), event_(event), ack_(ack), scratch_(scratch) {}
+
+    [[nodiscard]] std::string_view nsp() const noexcept { return nsp_; }
+    void set_position(Position position) { position_ = position; }
+    [[nodiscard]] std::optional<Position> position() const noexcept { return position_; }
+    /// The log has it: a socket that is behind gets it from there.
+    void set_logged() noexcept { is_logged_ = true; }
+    [[nodiscard]] bool is_logged() const noexcept { return is_logged_; }
+    /// The log will have it, under this number.
+    void set_early(const EarlyNumber& early) noexcept { early_ = early; }
+    [[nodiscard]] const EarlyNumber& early() const noexcept { return early_; }
+
+    std::span<const FrameRef> frames(bool with_offset) {
+        auto& variant = with_offset && position_ ? offset_ : plain_;
+        if (!variant[0]) encode(variant, with_offset && position_);
+        return {variant.data(), 1 + event_.attachments.size()};
+    }
+
+private:
+    using Frames = std::array<FrameRef, 1 + proto::max_attachments>;
+
+    void encode(Frames& out, bool with_offset) {
+        const std::size_t attachments = event_.attachments.size();
+        scratch_.clear();
+        proto::append_sio_header(scratch_, attachments > 0 ? proto::SioType::binary_event : proto::SioType::event,
+                                 attachments, nsp_, ack_);
+        scratch_ += '[';
+        scratch_ += event_.name;
+        if (!event_.arguments.empty()) {
+            scratch_ += ',';
+            scratch_ += event_.arguments;
+        }
+        if (with_offset) {
+            scratch_ += ",\"";
+            position_->append(scratch_);
+            scratch_ += '"';
+        }
+        scratch_ += ']';
+        out[0] = FrameRef::text("4", scratch_, attachments > 0);
+        const Frames& other = &out == &plain_ ? offset_ : plain_;
+        for (std::size_t i = 0; i < attachments; ++i) {
+            out[i + 1] = other[0] ? other[i + 1] : FrameRef::binary(event_.attachments[i], i + 1 < attachments);
+        }
+    }
+
+    std::string_view nsp_;
+    const Event& event_;
+    std::optional<std::uint64_t> ack_;
+    std::string& scratch_;
+    std::optional<Position> position_;
+    bool is_logged_ = false;
+    EarlyNumber early_;
+    Frames plain_;
+    Frames offset_;
+};
+
+}  // namespace sio::gateway
