@@ -22,6 +22,32 @@ std::optional<std::string> text_of(std::string_view value) {
     return std::string{head->bytes};
 }
 
+/// An array of [room, after] and [room, after, through].
+bool read_stays(std::string_view value, std::vector<StoredSession::Stay>& stays) {
+    const auto list = msgpack::read_head(value, 0);
+    if (list->kind != msgpack::Kind::array || list->count > max_session_rooms) return false;
+    stays.clear();
+    for (msgpack::Walker one{value}; one.next();) {
+        const auto head = msgpack::read_head(one.value(), 0);
+        if (head->kind != msgpack::Kind::array || head->count < 2 || head->count > 3) return false;
+        StoredSession::Stay stay;
+        int at = 0;
+        for (msgpack::Walker part{one.value()}; part.next(); ++at) {
+            auto text = text_of(part.value());
+            if (!text) return false;
+            if (at == 0) {
+                stay.room = std::move(*text);
+                continue;
+            }
+            const auto position = StreamId::parse(*text);
+            if (!position) return false;
+            (at == 1 ? stay.after : stay.through.emplace()) = *position;
+        }
+        stays.push_back(std::move(stay));
+    }
+    return true;
+}
+
 }  // namespace
 
 std::string owner_text(std::string_view owner) {
@@ -39,7 +65,8 @@ std::string owner_text(std::string_view owner) {
 void append_session(std::string& out, const StoredSession& session) {
     std::string bytes;
     const std::size_t ours = (session.user ? 1U : 0U) + (session.since ? 1U : 0U) + (session.node ? 1U : 0U) +
-                             (session.granted.empty() ? 0U : 1U) + (session.owner ? 1U : 0U) + (session.nsp ? 1U : 0U);
+                             (session.granted.empty() ? 0U : 1U) + (session.owner ? 1U : 0U) + (session.nsp ? 1U : 0U) +
+                             (session.stays.empty() ? 0U : 1U);
     msgpack::append_map_head(bytes, 4 + ours);
     const auto put = [&](std::string_view key, std::string_view text) {
         msgpack::append_string(bytes, key);
@@ -61,6 +88,16 @@ void append_session(std::string& out, const StoredSession& session) {
     if (session.node) put("node", *session.node);
     if (session.nsp) put("nsp", *session.nsp);
     if (!session.granted.empty()) put_rooms("granted", session.granted);
+    if (!session.stays.empty()) {
+        msgpack::append_string(bytes, "stays");
+        msgpack::append_array_head(bytes, session.stays.size());
+        for (const StoredSession::Stay& stay : session.stays) {
+            msgpack::append_array_head(bytes, stay.through ? 3 : 2);
+            msgpack::append_string(bytes, stay.room);
+            msgpack::append_string(bytes, stay.after.text());
+            if (stay.through) msgpack::append_string(bytes, stay.through->text());
+        }
+    }
     base::append_base64(out, bytes);
 }
 
@@ -93,6 +130,8 @@ Result<StoredSession> decode_session(std::string_view base64) {
                 names.push_back(std::move(*room));
             }
             has_rooms = has_rooms || key == "rooms";
+        } else if (key == "stays") {
+            if (!read_stays(value, out.stays)) return malformed("its stays cannot be read");
         } else if (key == "data") {
             out.data.clear();
             out.data_attachments.clear();

@@ -11,7 +11,7 @@
 
 namespace sio::cluster {
 
-/// A session as Node stores it, and six members of ours that Node ignores.
+/// A session as Node stores it, and seven members of ours that Node ignores.
 struct StoredSession {
     std::string sid;
     std::string pid;
@@ -24,6 +24,15 @@ struct StoredSession {
     std::optional<std::string> node;   ///< who wrote it; absent from Node
     std::optional<std::string> nsp;    ///< the namespace it is of; absent from Node
     std::vector<std::string> granted;  ///< of the rooms, those it is in by sio-authd's word; absent when there are none
+
+    /// A room that it has joined after it connected, or was in and has left since: events before `after` and after
+    /// `through` were not for it.
+    struct Stay {
+        std::string room;
+        StreamId after;
+        std::optional<StreamId> through;  ///< nothing: it is in it
+    };
+    std::vector<Stay> stays;  ///< absent when there are none
 
     /// The process that the client is with, or was last, `owner_size` characters; absent from Node. It stands first, so
     /// that Redis itself can compare it and set another one, without reading the rest.

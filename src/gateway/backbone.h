@@ -17,10 +17,21 @@ struct Namespace;
 struct Selection;
 struct Socket;
 
+/// Events that a gateway numbers, up to a number, those after a position: a client was sent them before they had a
+/// place in the stream. It says so in its offset: `<ms>-<seq>.<gateway>.<number>`.
+struct HadEarly {
+    std::string gateway;       ///< its process, see Backbone::broadcast()
+    std::uint64_t number = 0;  ///< 0: none
+    [[nodiscard]] bool has(std::string_view by, std::uint64_t n) const noexcept {
+        return number != 0 && n != 0 && n <= number && by == gateway;
+    }
+};
+
 /// What a client wants to resume, and what is known of it already.
 struct ResumeRequest {
     std::string pid;
     std::optional<Position> offset;    ///< of the last event it has received; nothing when it has received none
+    HadEarly had;                      ///< events after that which it has received all the same
     std::optional<SavedSocket> saved;  ///< known here already; else the cluster is asked
 };
 
@@ -81,13 +92,8 @@ struct FetchedEvent {
     std::string name;       ///< raw JSON token
     std::string arguments;  ///< raw JSON, comma-separated
     std::vector<std::string> attachments;
-    std::uint64_t early = 0;  ///< its number, when this gateway emitted it
-};
-
-/// The number of an event that is to be delivered here at once, and the first one of the same time without Redis.
-struct EarlyNumber {
-    std::uint64_t number = 0;  ///< 0: it never gets a place in the stream
-    std::uint64_t first = 0;
+    std::string gateway;  ///< the process that has numbered it, or empty
+    std::uint64_t number = 0;
 };
 
 class Backbone {
@@ -106,11 +112,13 @@ public:
 
     /// Sends an event to all nodes. Nothing: this one gets it back, in the order of all, by Hub::deliver(). A number:
     /// the cluster cannot be reached just now, and the event is to be delivered here by Hub::emit_early(); the others
-    /// get it later, and Hub::deliver() names that number.
-    virtual std::optional<EarlyNumber> broadcast(const Namespace& nsp, const Selection& selection, const Event& event,
-                                                 bool is_volatile) = 0;
-    /// Whether all that was emitted early has its place in the stream, and was read back.
-    [[nodiscard]] virtual bool is_settled() const noexcept = 0;
+    /// get it later, and Hub::deliver() says that it is done here. 0: nobody gets it later.
+    virtual std::optional<std::uint64_t> broadcast(const Namespace& nsp, const Selection& selection, const Event& event,
+                                                   bool is_volatile) = 0;
+    /// The name of this process in offsets, and the number of the last event that was emitted early and has not been
+    /// read back from the stream of a namespace; 0: there is none.
+    [[nodiscard]] virtual std::string_view process() const noexcept = 0;
+    [[nodiscard]] virtual std::uint64_t last_early(std::string_view nsp) const = 0;
 
     /// A socket that may return has joined, or its rooms have changed: what other nodes need to give it back is kept
     /// while it is connected, so that the end of this process costs it nothing.
@@ -123,6 +131,10 @@ public:
     /// nothing when Redis could not be asked.
     virtual void fetch(std::string_view nsp, std::vector<Position> positions,
                        std::function<void(std::optional<std::vector<FetchedEvent>>)> done) = 0;
+    /// Finds what went to rooms after `from` and is not in the log any more. `done` is called once, with `older` and
+    /// `from` alone of Resumed.
+    virtual void look_back(std::string_view nsp, std::vector<Stay> stays, Position from,
+                           std::function<void(ResumeResult)> done) = 0;
 };
 
 }  // namespace sio::gateway

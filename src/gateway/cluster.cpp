@@ -62,6 +62,14 @@ private:
     void expire(Millis) override { cluster.on_session_timer(); }
 };
 
+struct Cluster::SweepTimer final : base::Timer {
+    explicit SweepTimer(Cluster& c) : cluster(c) {}
+    Cluster& cluster;
+
+private:
+    void expire(Millis) override { cluster.on_sweep_timer(); }
+};
+
 Cluster::Cluster(net::Loop& loop, Hub& hub, ClusterOptions options)
     : loop_(loop),
       hub_(hub),
@@ -72,7 +80,8 @@ Cluster::Cluster(net::Loop& loop, Hub& hub, ClusterOptions options)
       node_uid_(random_hex()),
       owner_text_(cluster::owner_text(node_uid_)),
       tick_(std::make_unique<Tick>(*this)),
-      session_timer_(std::make_unique<SessionTimer>(*this)) {
+      session_timer_(std::make_unique<SessionTimer>(*this)),
+      sweep_timer_(std::make_unique<SweepTimer>(*this)) {
     for (std::string& key : cluster::streams_to_read(options_.stream, options_.stream_count)) {
         stream_index_.emplace(key, streams_.size());
         streams_.emplace_back().key = std::move(key);
@@ -112,6 +121,11 @@ std::size_t Cluster::stream_of_namespace(std::string_view nsp) const {
     return stream == nullptr ? 0 : static_cast<std::size_t>(stream - streams_.data());
 }
 
+std::uint64_t Cluster::last_early(std::string_view nsp) const {
+    const Stream* stream = stream_of(nsp);
+    return stream == nullptr ? 0 : stream->last_early;
+}
+
 bool Cluster::is_filling() const noexcept {
     return std::ranges::any_of(streams_, [](const Stream& stream) { return stream.fill == Fill::under_way; });
 }
@@ -134,7 +148,7 @@ void Cluster::on_up(redis::Connection& connection) {
         if (on_commands_) on_commands_(true);
         for (std::size_t i = 0; i < streams_.size(); ++i) {
             fill_on(i);
-            sweep(streams_[i]);
+            want_sweep(streams_[i]);
         }
         go_on_resuming();
     } else if (&connection == &subscriber_) {
@@ -172,8 +186,6 @@ void Cluster::on_down(redis::Connection& connection, std::string_view reason) {
 void Cluster::go_away() {
     catching_up_ = false;
     if (!std::exchange(live_, false)) return;
-    const Stream* oldest = stream_of_oldest();
-    early_first_ = oldest != nullptr ? oldest->own.front().number : next_number_;
     // Whether these have reached the stream is not known; our own clients need not wait until it is.
     // In the order in which they were emitted. Copies: a disconnect among them may lead to more, and to a full spool.
     std::vector<Own> late;
@@ -352,7 +364,7 @@ void Cluster::take_entry(std::size_t stream, Position id, const Reply& fields) {
     const std::string_view uid = text_field(fields, "uid");
     const std::string_view nsp = text_field(fields, "nsp");
     const std::string_view number = text_field(fields, "n");
-    std::uint64_t early = 0;
+    bool is_done = false;
     if (!number.empty()) {
         const auto n = base::parse_decimal(number);
         if (!n) return;
@@ -371,7 +383,7 @@ void Cluster::take_entry(std::size_t stream, Position id, const Reply& fields) {
         last = *n;
         if (node == node_uid_) {
             while (!from.own.empty() && from.own.front().number <= *n) {
-                if (from.own.front().number == *n && from.own.front().is_delivered) early = *n;
+                if (from.own.front().number == *n) is_done = from.own.front().is_delivered;
                 forget_own(from);
             }
         }
@@ -384,11 +396,11 @@ void Cluster::take_entry(std::size_t stream, Position id, const Reply& fields) {
                   {{"id", id.text()}, {"uid", uid}, {"namespace", nsp}, {"reason", message.error().what}});
         return;
     }
-    traced.is_delivered = early != 0;
-    apply(**message, id, early, &traced);
+    traced.is_delivered = is_done;
+    apply(**message, id, is_done, &traced);
 }
 
-void Cluster::apply(const cluster::Message& message, std::optional<Position> id, std::uint64_t early,
+void Cluster::apply(const cluster::Message& message, std::optional<Position> id, bool is_done,
                     TraceRing::Entry* traced) {
     using cluster::Type;
     selection_.rooms.assign(message.rooms.begin(), message.rooms.end());
@@ -399,7 +411,7 @@ void Cluster::apply(const cluster::Message& message, std::optional<Position> id,
         if (id && message.type == Type::broadcast && !message.has_request_id) {
             const Event event{message.event, message.arguments, message.attachments};
             hub_.deliver(message.nsp, selection_, event, message.flags.is_volatile || message.packet_has_id, *id,
-                         early);
+                         is_done);
         }
         return;
     }
@@ -417,7 +429,7 @@ void Cluster::apply(const cluster::Message& message, std::optional<Position> id,
             const Event event{message.event, message.arguments, message.attachments};
             if (id) {
                 const Reached reached = hub_.deliver(nsp.name, selection_, event,
-                                                     message.flags.is_volatile || message.packet_has_id, *id, early);
+                                                     message.flags.is_volatile || message.packet_has_id, *id, is_done);
                 if (traced != nullptr) note(*traced, nsp, reached);
             } else {
                 hub_.emit(nsp, selection_, event, message.flags.is_volatile, true);
@@ -427,7 +439,7 @@ void Cluster::apply(const cluster::Message& message, std::optional<Position> id,
         case Type::sockets_join:
         case Type::sockets_leave:
         case Type::disconnect_sockets: {
-            if (early != 0) return;
+            if (is_done) return;
             // By id: ending one may end others of the list.
             std::vector<Id> ids;
             for (const Socket* socket : hub_.select(nsp, selection_)) ids.push_back(socket->id);
@@ -477,7 +489,7 @@ void Cluster::on_push(redis::Connection&, const Reply& push) {
             ++stats_.entries_malformed;
             log::warn("redis", "classic_malformed", {{"channel", channel}, {"reason", message.error().what}});
         } else if (items[1].text == cluster::classic_pattern(options_.channel_prefix, (*message)->nsp)) {
-            apply(**message, std::nullopt, 0);
+            apply(**message, std::nullopt, false);
         }
         return;
     }
@@ -501,7 +513,7 @@ void Cluster::on_push(redis::Connection&, const Reply& push) {
     }
     const auto mine = uids_.find((*message)->nsp);
     if (mine == uids_.end() || mine->second == (*message)->uid) return;
-    apply(**message, std::nullopt, 0);
+    apply(**message, std::nullopt, false);
 }
 
 void Cluster::on_classic(const cluster::ClassicRequest& request, std::string_view nsp) {
@@ -518,7 +530,7 @@ void Cluster::on_classic(const cluster::ClassicRequest& request, std::string_vie
     if (found == hub_.namespaces().end()) return;
     cluster::Message message = *request.message;
     message.nsp = nsp;
-    apply(message, std::nullopt, 0);
+    apply(message, std::nullopt, false);
 }
 
 // --- writing --------------------------------------------------------------------------------------------------------
@@ -555,14 +567,14 @@ std::vector<std::string> Cluster::selection_except(const Selection& selection) {
     return except;
 }
 
-std::optional<EarlyNumber> Cluster::broadcast(const Namespace& nsp, const Selection& selection, const Event& event,
-                                              bool is_volatile) {
+std::optional<std::uint64_t> Cluster::broadcast(const Namespace& nsp, const Selection& selection, const Event& event,
+                                                bool is_volatile) {
     return broadcast_in(nsp.name, selection, event, is_volatile);
 }
 
-std::optional<EarlyNumber> Cluster::broadcast_in(const std::string& nsp, const Selection& selection, const Event& event,
-                                                 bool is_volatile) {
-    if (is_volatile && !live_) return EarlyNumber{};  // nobody waits for these
+std::optional<std::uint64_t> Cluster::broadcast_in(const std::string& nsp, const Selection& selection,
+                                                   const Event& event, bool is_volatile) {
+    if (is_volatile && !live_) return 0;  // nobody waits for these
     Own own;
     own.type = cluster::Type::broadcast;
     own.nsp = nsp;
@@ -573,15 +585,10 @@ std::optional<EarlyNumber> Cluster::broadcast_in(const std::string& nsp, const S
     own.arguments = event.arguments;
     own.attachments.assign(event.attachments.begin(), event.attachments.end());
     own.is_delivered = !live_;
-    const EarlyNumber early{next_number_, early_first_};
+    const std::uint64_t number = next_number_;
+    if (!live_) stream_of(nsp)->last_early = number;
     append(std::move(own));
-    return live_ ? std::nullopt : std::optional(early);
-}
-
-bool Cluster::is_settled() const noexcept {
-    return live_ && std::ranges::none_of(streams_, [](const Stream& stream) {
-               return std::ranges::any_of(stream.own, [](const Own& own) { return own.is_delivered; });
-           });
+    return live_ ? std::nullopt : std::optional(number);
 }
 
 void Cluster::change(const std::string& nsp, Change what, const Selection& selection, std::vector<std::string> rooms,
@@ -629,6 +636,7 @@ Cluster::Stream* Cluster::stream_of_oldest() {
 void Cluster::forget_own(Stream& stream) {
     own_bytes_ -= stream.own.front().bytes;
     --own_count_;
+    if (stream.own.front().number == stream.last_early) stream.last_early = 0;
     stream.own.pop_front();
 }
 
@@ -691,8 +699,10 @@ void Cluster::deliver_here(const Own& own) {
     selection.rooms = own.rooms;
     selection.except = own.except;
     if (own.type == cluster::Type::broadcast) {
+        Stream& stream = *stream_of(own.nsp);
+        stream.last_early = std::max(stream.last_early, own.number);
         hub_.emit_early(*found->second, selection, {own.event, own.arguments, own.attachments}, own.is_volatile,
-                        {own.number, early_first_});
+                        own.number);
         return;
     }
     cluster::Message message;
@@ -702,7 +712,7 @@ void Cluster::deliver_here(const Own& own) {
     for (const std::string& room : own.except) message.except.add() = room;
     for (const std::string& room : own.joined_rooms) message.joined_rooms.add() = room;
     message.close = own.close;
-    apply(message, std::nullopt, 0);
+    apply(message, std::nullopt, false);
 }
 
 void Cluster::publish(const std::string& channel, std::string_view uid, std::string_view nsp, const Outgoing& message) {

@@ -136,17 +136,20 @@ public:
     [[nodiscard]] Position position(std::string_view nsp) const override;
     void opened(Namespace& nsp) override;
     void closing(Namespace& nsp) override;
-    std::optional<EarlyNumber> broadcast(const Namespace& nsp, const Selection& selection, const Event& event,
-                                         bool is_volatile) override;
+    std::optional<std::uint64_t> broadcast(const Namespace& nsp, const Selection& selection, const Event& event,
+                                           bool is_volatile) override;
     /// The same for a namespace that need not be open here.
-    std::optional<EarlyNumber> broadcast_in(const std::string& nsp, const Selection& selection, const Event& event,
-                                            bool is_volatile);
-    [[nodiscard]] bool is_settled() const noexcept override;
+    std::optional<std::uint64_t> broadcast_in(const std::string& nsp, const Selection& selection, const Event& event,
+                                              bool is_volatile);
+    [[nodiscard]] std::string_view process() const noexcept override { return node_uid_; }
+    [[nodiscard]] std::uint64_t last_early(std::string_view nsp) const override;
     void keep(Socket& socket) override;
     void release(const Socket& socket, bool recoverable) override;
     void resume(Namespace& nsp, ResumeRequest request, std::function<void(ResumeResult)> done) override;
     void fetch(std::string_view nsp, std::vector<Position> positions,
                std::function<void(std::optional<std::vector<FetchedEvent>>)> done) override;
+    void look_back(std::string_view nsp, std::vector<Stay> stays, Position from,
+                   std::function<void(ResumeResult)> done) override;
 
     // --- for the control socket ---
     enum class Change : std::uint8_t { join, leave, disconnect };
@@ -197,6 +200,7 @@ private:
     struct Stream;
     struct Tick;
     struct SessionTimer;
+    struct SweepTimer;
 
     void on_up(redis::Connection& connection) override;
     void on_down(redis::Connection& connection, std::string_view reason) override;
@@ -209,7 +213,7 @@ private:
     void read_on();
     void take_entries(const redis::Reply& reply);
     void take_entry(std::size_t stream, Position id, const redis::Reply& fields);
-    void apply(const cluster::Message& message, std::optional<Position> id, std::uint64_t early,
+    void apply(const cluster::Message& message, std::optional<Position> id, bool is_done,
                TraceRing::Entry* traced = nullptr);
     void note(TraceRing::Entry& traced, const Namespace& nsp, const Reached& reached);
     [[nodiscard]] std::string trace_here(std::string_view stream, Position entry) const;
@@ -257,6 +261,7 @@ private:
     void claim(const std::shared_ptr<Resume>& resume);
     void on_claimed(const std::shared_ptr<Resume>& resume, const redis::Reply* reply);
     void adopt_session(Resume& resume, const std::string& before, cluster::StoredSession session);
+    [[nodiscard]] static std::vector<Stay> stays_of(const cluster::StoredSession& session);
     void on_taken(std::string_view text);
 
     // clients that resume (cluster_resume.cpp)
@@ -279,6 +284,8 @@ private:
     void prepend(std::size_t index, Position id, const redis::Reply& fields, Millis sent);
     void wake_unread(Stream& stream, Position known_after);
     void wake_ahead(Stream& stream);
+    void want_sweep(Stream& stream);
+    void on_sweep_timer();
     void sweep(Stream& stream);
     void sweep_on(Stream& stream);
     void take_sweep_page(Stream& stream, const redis::Reply* reply);
@@ -297,6 +304,7 @@ private:
         // By stream, as only within one is what is read in the order in which it was written.
         StringMap<std::uint64_t> seen;  ///< the last number of each node that numbers its entries
         std::deque<Own> own;            ///< by number
+        std::uint64_t last_early = 0;   ///< of them, the last that was delivered early; 0: none
 
         Fill fill = Fill::not_begun;
         bool is_filling = false;   ///< a page is under way
@@ -304,6 +312,7 @@ private:
         std::uint64_t filled = 0;  ///< entries
         Position begins_after;     ///< what lies at or before this is not in the stream any more
         std::unique_ptr<Sweep> sweep;
+        Millis next_sweep = 0;  ///< not before
         std::vector<std::shared_ptr<Resume>> wants_sweep;
         std::multimap<Position, std::shared_ptr<Resume>> unread;  ///< wait for the log to know what is after this
         std::multimap<Position, std::shared_ptr<Resume>> ahead;   ///< wait for the stream to be read up to this
@@ -351,9 +360,8 @@ private:
     std::string owner_text_;  // of this process, as it stands in a session
     std::unordered_multimap<std::string, std::shared_ptr<Resume>> resumes_;  // by pid
     std::vector<std::shared_ptr<Fetch>> fetches_;                            // that could not be sent
-    Millis away_since_ = 0;          // the commands' connection, while it is down
-    Millis redis_ahead_ = 0;         // what the wall clock of Redis is ahead of the clock of this loop
-    std::uint64_t early_first_ = 1;  // the first number of this time without Redis
+    Millis away_since_ = 0;   // the commands' connection, while it is down
+    Millis redis_ahead_ = 0;  // what the wall clock of Redis is ahead of the clock of this loop
     struct Dirty {
         std::string nsp;
         Id sid;
@@ -361,6 +369,7 @@ private:
     std::deque<Dirty> dirty_;
     std::unique_ptr<base::Timer> tick_;
     std::unique_ptr<base::Timer> session_timer_;
+    std::unique_ptr<base::Timer> sweep_timer_;
     std::uint64_t ticks_ = 0;
     std::uint64_t gap_tick_ = 0;  // of the last check_gap()
     std::optional<Millis> gap_at_;

@@ -13,10 +13,13 @@ using redis::Reply;
 
 namespace {
 
-constexpr std::string_view page_size = "256";  // entries: below a millisecond of this loop
-constexpr std::size_t page_entries = 256;
+constexpr std::string_view page_size = "512";  // entries: about a millisecond of this loop
+constexpr std::size_t page_entries = 512;
 constexpr std::uint64_t smallest_count = 10'000;  // what a Node server leaves in a stream at least
 constexpr std::size_t max_older = 250'000;        // events listed for one client
+constexpr Millis sweep_gathers = 50;              // for others who come at the same time
+constexpr Millis longest_sweep_pause = 1'000;     // between two
+constexpr Millis sweep_share = 10;                // of the time one takes, so many more until the next
 
 std::string before(Position position) { return "(" + position.text(); }
 
@@ -135,7 +138,21 @@ void Cluster::wake_ahead(Stream& stream) {
 
 // --- reading further back -------------------------------------------------------------------------------------------
 
-/// Begins a reading for all that wait for one, unless one is under way: they are served by the next.
+/// Sees to it that a reading begins for all that wait for one: soon, so that others can join, and not so often that it
+/// takes more than a small part of the time.
+void Cluster::want_sweep(Stream& stream) {
+    if (stream.sweep != nullptr || stream.wants_sweep.empty()) return;
+    const Millis at = std::max(loop_.now() + sweep_gathers, stream.next_sweep);
+    if (!sweep_timer_->is_armed() || sweep_timer_->deadline() > at) loop_.timers().arm(*sweep_timer_, at);
+}
+
+void Cluster::on_sweep_timer() {
+    for (Stream& stream : streams_) {
+        if (stream.next_sweep <= loop_.now()) sweep(stream);
+        want_sweep(stream);
+    }
+}
+
 void Cluster::sweep(Stream& stream) {
     if (stream.sweep != nullptr || stream.wants_sweep.empty() || !commands_.is_up()) return;
     RecoveryLog& log = hub_.log(static_cast<std::size_t>(&stream - streams_.data()));
@@ -144,15 +161,17 @@ void Cluster::sweep(Stream& stream) {
     for (auto& resume : std::exchange(stream.wants_sweep, {})) {
         if (!resume->done) continue;
         resume->from = std::max(resume->from, log.floor(loop_.now()));
+        resume->swept.clear();
         sweep->above = std::max(sweep->above, log.forgotten_through(resume->nsp, resume->stays));
         sweep->down_to = std::min(sweep->down_to, resume->from);
-        for (const RecoveryLog::Stay& stay : resume->stays) {
+        for (const Stay& stay : resume->stays) {
             sweep->by_room[RecoveryLog::key_of(resume->nsp, stay)].push_back(resume.get());
         }
         sweep->members.push_back(std::move(resume));
     }
     if (sweep->members.empty()) return;
     ++stats_.sweeps;
+    sweep->began = loop_.now();
     sweep->at = sweep->above.next();
     stream.sweep = std::move(sweep);
     commands_.send({"XINFO", "STREAM", stream.key}, [&stream](const Reply* reply) {
@@ -173,12 +192,9 @@ void Cluster::take_sweep_page(Stream& stream, const Reply* reply) {
     if (stream.sweep == nullptr) return;
     Sweep& sweep = *stream.sweep;
     if (reply == nullptr || reply->is_error()) {  // from the beginning, when Redis is back
-        for (auto& member : sweep.members) {
-            member->older.clear();
-            stream.wants_sweep.push_back(std::move(member));
-        }
+        for (auto& member : sweep.members) stream.wants_sweep.push_back(std::move(member));
         stream.sweep.reset();
-        return;
+        return want_sweep(stream);
     }
     for (const Reply& entry : reply->items) {
         const auto id = entry.items.size() == 2 ? Position::parse(entry.items[0].text) : std::nullopt;
@@ -202,31 +218,38 @@ void Cluster::note_swept(const Sweep& sweep, Position id, const Reply& fields) {
     if (text_field(fields, "type") != "3") return;
     const auto message = decoder_.stream_entry(text_field(fields, "uid"), nsp, "3", text_field(fields, "data"));
     if (!message || (*message)->has_request_id || (*message)->flags.is_volatile || (*message)->packet_has_id) return;
-    const auto note = [&](const RecoveryLog::Stay& room) {
+    const auto note = [&](const Stay& room) {
         const auto found = sweep.by_room.find(RecoveryLog::key_of(nsp, room));
         if (found == sweep.by_room.end()) return;
         for (Resume* resume : found->second) {
-            const bool is_missed = id > resume->from && (resume->older.empty() || resume->older.back() != id);
-            if (is_missed && resume->older.size() <= max_older) resume->older.push_back(id);
+            const bool is_missed = id > resume->from && (resume->swept.empty() || resume->swept.back() != id);
+            if (is_missed && resume->swept.size() <= max_older) resume->swept.push_back(id);
         }
     };
-    if ((*message)->rooms.begin() == (*message)->rooms.end()) note({.name = {}, .is_everybody = true});
-    for (const std::string& room : (*message)->rooms) note({.name = room});
+    if ((*message)->rooms.begin() == (*message)->rooms.end()) note({.room = {}, .is_everybody = true});
+    for (const std::string& room : (*message)->rooms) note({.room = room});
 }
 
 void Cluster::end_sweep(Stream& stream) {
     const std::unique_ptr<Sweep> sweep = std::move(stream.sweep);
+    const Millis took = loop_.now() - sweep->began;
+    stream.next_sweep = loop_.now() + std::min(sweep_share * took, longest_sweep_pause);
     for (const auto& member : sweep->members) {
         if (!member->done) continue;
-        if (member->from < stream.begins_after || member->older.size() > max_older) {
-            fail(member, member->older.size() > max_older ? ResumeFailure::too_much : ResumeFailure::trimmed);
+        if (member->from < stream.begins_after) {
+            fail(member, ResumeFailure::trimmed);
             continue;
         }
-        std::ranges::reverse(member->older);
+        member->older.insert(member->older.end(), member->swept.rbegin(), member->swept.rend());
+        member->swept.clear();
         member->from = sweep->above;
-        advance(member);
+        if (member->older.size() > max_older) {
+            fail(member, ResumeFailure::too_much);
+        } else {
+            advance(member);  // the index may have forgotten more meanwhile
+        }
     }
-    this->sweep(stream);  // for those who came meanwhile
+    want_sweep(stream);  // for those who came meanwhile
 }
 
 // --- single events --------------------------------------------------------------------------------------------------
@@ -268,7 +291,8 @@ void Cluster::take_fetched(Fetch& fetch, FetchedEvent& event, const Reply* reply
             event.name = (*message)->event;
             event.arguments = (*message)->arguments;
             event.attachments = (*message)->attachments;
-            if (text_field(fields, "node") == node_uid_) event.early = number_field(fields, "n");
+            event.gateway = text_field(fields, "node");
+            event.number = number_field(fields, "n");
         }
     }
     if (--fetch.open > 0) return;

@@ -64,9 +64,10 @@ struct Cluster::Resume final : base::Timer {
     std::string nsp;
     ResumeRequest request;
     std::function<void(ResumeResult)> done;  ///< empty once it has been called
-    std::vector<RecoveryLog::Stay> stays;    ///< where it was, once its session is known
+    std::vector<Stay> stays;                 ///< where it was, once its session is known
     Position from;                           ///< all at or before this it has, or is in `older`
-    std::vector<Position> older;
+    std::vector<Position> older;             ///< ascending
+    std::vector<Position> swept;             ///< what the sweep under way has found, descending
     Millis began = 0;
     bool is_asking = false;  ///< a reply of Redis is under way
     bool is_owner = false;   ///< the session is marked as ours
@@ -84,6 +85,7 @@ struct Cluster::Sweep {
     Position above;                           ///< what is above this they have by the log
     Position at;                              ///< the next page ends before this
     Position down_to;                         ///< all above this is wanted
+    Millis began = 0;
 };
 
 /// A fetch of single events.

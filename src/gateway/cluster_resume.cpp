@@ -33,6 +33,20 @@ void Cluster::resume(Namespace& nsp, ResumeRequest request, std::function<void(R
     }
 }
 
+/// For a socket that is connected and so far behind that the log has forgotten what it needs.
+void Cluster::look_back(std::string_view nsp, std::vector<Stay> stays, Position from,
+                        std::function<void(ResumeResult)> done) {
+    auto resume = std::make_shared<Resume>(*this, std::string(nsp), ResumeRequest{}, std::move(done));
+    resume->request.saved.emplace();
+    resume->stays = std::move(stays);
+    resume->from = from;
+    resume->is_known = true;
+    resume->began = loop_.now();
+    resumes_.emplace(resume->request.pid, resume);
+    loop_.timers().arm(*resume, loop_.now() + options_.recovery_wait);
+    advance(resume);
+}
+
 /// Redis is back: who could not ask for a session does so now, and who waits for the rest goes on.
 void Cluster::go_on_resuming() {
     std::vector<std::shared_ptr<Resume>> all;
@@ -52,7 +66,7 @@ void Cluster::begin(const std::shared_ptr<Resume>& resume) {
     const SavedSocket& saved = *resume->request.saved;
     if (!resume->request.offset) return fail(resume, ResumeFailure::malformed);
     resume->from = *resume->request.offset;
-    resume->stays = Hub::stays_of(saved.sid, saved.rooms);
+    resume->stays = Hub::stays_of(saved.sid, saved.stays);
     advance(resume);
 }
 
@@ -72,7 +86,7 @@ void Cluster::advance(const std::shared_ptr<Resume>& resume) {
         return;
     }
     RecoveryLog& log = found->second->log;
-    if (!resume->is_known && resume->from != resume->request.saved->connected_at &&
+    if (!resume->is_known && resume->from != resume->request.saved->connected_at && resume->from != *stream.last &&
         !log.has(resume->nsp, resume->stays, resume->from)) {
         return check_offset(resume, stream);
     }
@@ -93,7 +107,7 @@ void Cluster::advance(const std::shared_ptr<Resume>& resume) {
     }
     resume->waits_for = "the stream to be read further back";
     stream.wants_sweep.push_back(resume);
-    sweep(stream);
+    want_sweep(stream);
 }
 
 /// A place that never was tells nothing of what its client has.
@@ -121,8 +135,8 @@ void Cluster::check_offset(const std::shared_ptr<Resume>& resume, const Stream& 
 
 void Cluster::succeed(const std::shared_ptr<Resume>& resume) {
     ++stats_.sessions_restored;
-    finish(resume, ResumeResult::of({std::move(*resume->request.saved), std::move(resume->older), resume->from,
-                                     resume->is_owner}));
+    finish(resume, ResumeResult::of(
+                       {std::move(*resume->request.saved), std::move(resume->older), resume->from, resume->is_owner}));
 }
 
 void Cluster::fail(const std::shared_ptr<Resume>& resume, ResumeFailure failure) {

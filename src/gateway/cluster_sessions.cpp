@@ -68,6 +68,12 @@ cluster::StoredSession Cluster::stored(const Socket& socket) const {
     session.rooms.emplace_back(socket.id.view());
     for (const Socket::Seat& seat : socket.seats) session.rooms.push_back(seat.room->name);
     if (session.rooms.size() > cluster::max_session_rooms) session.rooms.resize(cluster::max_session_rooms);
+    for (const Socket::Seat& seat : socket.seats) {
+        if (seat.since > socket.connected_at && session.stays.size() < cluster::max_session_rooms / 2) {
+            session.stays.push_back({seat.room->name, seat.since, std::nullopt});
+        }
+    }
+    for (const Stay& stay : socket.past) session.stays.push_back({stay.room, stay.after, stay.through});
     if (socket.pass != nullptr) {
         // Invitations stay here, and a room by invitation cannot be asked about without one.
         for (const Pass::Granted& one : socket.pass->rooms) {
@@ -138,6 +144,24 @@ void Cluster::release(const Socket& socket, bool recoverable) {
 
 // --- claiming -------------------------------------------------------------------------------------------------------
 
+/// The rooms of a session. One of which nothing more is said was joined when the client connected.
+std::vector<Stay> Cluster::stays_of(const cluster::StoredSession& session) {
+    StringMap<Position> joined;
+    for (const cluster::StoredSession::Stay& one : session.stays) {
+        if (!one.through) joined.emplace(one.room, one.after);
+    }
+    std::vector<Stay> stays;
+    for (const std::string& room : session.rooms) {
+        if (room == session.sid) continue;
+        const auto after = joined.find(room);
+        stays.push_back({.room = room, .after = after == joined.end() ? Position{} : after->second});
+    }
+    for (const cluster::StoredSession::Stay& one : session.stays) {
+        if (one.through) stays.push_back({.room = one.room, .after = one.after, .through = *one.through});
+    }
+    return stays;
+}
+
 /// Asks for the session of a client that wants to resume, and makes it ours in the same step.
 void Cluster::claim(const std::shared_ptr<Resume>& resume) {
     if (resume->is_asking || !commands_.is_up()) return;
@@ -182,9 +206,7 @@ void Cluster::on_claimed(const std::shared_ptr<Resume>& resume, const Reply* rep
     saved.user = std::move(session->user);
     saved.granted = std::move(session->granted);
     saved.data = session->data_attachments.empty() ? std::move(session->data) : "{}";
-    for (std::string& room : session->rooms) {
-        if (room != session->sid) saved.rooms.push_back(std::move(room));
-    }
+    saved.stays = stays_of(*session);
     if (!resume->request.offset || resume->request.offset == Position{}) resume->request.offset = session->since;
     resume->request.saved = std::move(saved);
     begin(resume);

@@ -200,7 +200,6 @@ bool Hub::push(Slot slot, Encoder& encoder, bool is_volatile) {
         if (is_volatile) ++stats_.volatile_dropped;
         return false;
     }
-    if (encoder.early().number != 0) note_early(slot, encoder);
     const auto frames = encoder.frames(outbox.wants_offset(slot));
     if (!outbox.offer(slot, frames.data(), frames.size())) [[unlikely]] {
         if (!fall_behind(slot, encoder)) outbox.push(slot, frames.data(), frames.size());
@@ -222,10 +221,17 @@ RecoveryLog::Audience Hub::audience(std::string_view nsp, const Selection& selec
     return {nsp, rooms_, except_};
 }
 
-void Hub::record(RecoveryLog& log, const Selection& selection, Encoder& encoder, std::uint64_t early) {
-    log.record(audience(encoder.nsp(), selection), *encoder.position(), encoder.frames(true), early,
-               engine_->loop().now());
+void Hub::record(RecoveryLog& log, const Selection& selection, Encoder& encoder) {
+    log.record(audience(encoder.nsp(), selection), *encoder.position(), encoder.logged_frames(), engine_->loop().now());
     encoder.set_logged();
+}
+
+/// An event that gets its place later. Its offset is where the stream stands, and that number.
+void Hub::set_early(Encoder& encoder, std::uint64_t number) const {
+    if (number == 0) return;
+    encoder.set_early();
+    encoder.set_position(backbone_->position(encoder.nsp()));
+    encoder.set_had(backbone_->process(), number);
 }
 
 void Hub::prepend(std::size_t stream, std::string_view nsp, const Selection& selection, const Event& event,
@@ -233,7 +239,7 @@ void Hub::prepend(std::size_t stream, std::string_view nsp, const Selection& sel
     RecoveryLog& log = *logs_[stream];
     Encoder encoder(nsp, event, std::nullopt, scratch_);
     encoder.set_position(position);
-    const auto frames = log.wants_older_content() ? encoder.frames(true) : std::span<const FrameRef>{};
+    const auto frames = log.wants_older_content() ? encoder.logged_frames() : std::span<const FrameRef>{};
     log.prepend(audience(nsp, selection), position, frames, sent);
 }
 
@@ -262,7 +268,7 @@ void Hub::emit(Namespace& nsp, const Selection& selection, const Event& event, b
     if (backbone_ != nullptr && !is_local) {
         const auto early = backbone_->broadcast(nsp, selection, event, is_volatile);
         if (!early) return;
-        encoder.set_early(*early);
+        set_early(encoder, *early);
     } else if (backbone_ == nullptr) {
         place(nsp, selection, encoder, is_volatile);
     }
@@ -281,10 +287,10 @@ void Hub::place(Namespace& nsp, const Selection& selection, Encoder& encoder, bo
 }
 
 void Hub::emit_early(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile,
-                     const EarlyNumber& early) {
+                     std::uint64_t number) {
     ++stats_.broadcasts;
     Encoder encoder(nsp.name, event, std::nullopt, scratch_);
-    encoder.set_early(early);
+    set_early(encoder, number);
     send_here(nsp, selection, encoder, is_volatile);
 }
 
@@ -295,16 +301,19 @@ std::size_t Hub::count(Namespace& nsp, const Selection& selection) {
 }
 
 Reached Hub::deliver(std::string_view name, const Selection& selection, const Event& event, bool is_volatile,
-                     Position position, std::uint64_t early) {
+                     Position position, bool is_done) {
     Encoder encoder(name, event, std::nullopt, scratch_);
     const auto found = namespaces_.find(name);
     if (!is_volatile && keeps_logs()) {
         encoder.set_position(position);
         RecoveryLog& log =
             found != namespaces_.end() ? found->second->log : *logs_[backbone_->stream_of_namespace(name)];
-        record(log, selection, encoder, early);
+        record(log, selection, encoder);
+        // Until all that was emitted early has been read back, an offset says that its client has had it.
+        if (const std::uint64_t last = backbone_->last_early(name); last != 0)
+            encoder.set_had(backbone_->process(), last);
     }
-    if (early != 0 || found == namespaces_.end()) return {};
+    if (is_done || found == namespaces_.end()) return {};
     return send_here(*found->second, selection, encoder, is_volatile);
 }
 
@@ -333,7 +342,7 @@ void Hub::emit_to(Socket& socket, const Event& event, bool is_volatile) {
             // By way of the cluster, as Node does it: only so it can be recovered anywhere.
             const auto early = backbone_->broadcast(nsp, self, event, false);
             if (!early) return;
-            encoder.set_early(*early);
+            set_early(encoder, *early);
         }
     }
     push(socket.slot, encoder, is_volatile);
@@ -426,7 +435,7 @@ void Hub::acknowledge(Socket& socket, std::uint64_t id, std::string_view argumen
     engine_->outbox().push(socket.slot, frames.data(), 1 + attachments.size());
 }
 
-void Hub::join(Socket& socket, std::string_view name) {
+void Hub::join(Socket& socket, std::string_view name, Position since) {
     if (name == socket.id.view()) return;
     for (const Socket::Seat& seat : socket.seats) {
         if (seat.room->name == name) return;
@@ -439,9 +448,9 @@ void Hub::join(Socket& socket, std::string_view name) {
         found = rooms.emplace(room->name, std::move(room)).first;
     }
     Room& room = *found->second;
-    socket.seats.push_back({&room, room.members.size()});
+    socket.seats.push_back({&room, room.members.size(), since});
     room.members.push_back(socket.slot);
-    if (socket.replay != nullptr) note_stay(socket, name, true);
+    if (socket.replay != nullptr) socket.replay->stays.push_back({.room = std::string(name), .after = since});
     if (backbone_ != nullptr && !socket.pid.empty()) backbone_->keep(socket);
     log::debug("room", "join", {{"sid", socket.id.view()}, {"room", name}});
     handlers_.on_join(socket, room.name);
@@ -471,7 +480,7 @@ void Hub::leave(Socket& socket, std::string_view name) {
     for (std::size_t i = 0; i < socket.seats.size(); ++i) {
         if (socket.seats[i].room->name != name) continue;
         log::debug("room", "leave", {{"sid", socket.id.view()}, {"room", name}});
-        if (socket.replay != nullptr) note_stay(socket, name, false);
+        if (!socket.pid.empty()) note_left(socket, socket.seats[i]);
         leave_seat(socket, i);
         if (socket.pass != nullptr)
             std::erase_if(socket.pass->rooms, [&](const auto& one) { return one.room == name; });
@@ -692,6 +701,19 @@ Socket& Hub::add_socket(Slot slot, Namespace& nsp, const Id& id) {
     return socket;
 }
 
+/// `<ms>-<seq>`, or `<ms>-<seq>.<gateway>.<number>`.
+bool Hub::read_offset(std::string_view text, ResumeRequest& request) {
+    const std::size_t dot = std::min(text.find('.'), text.size());
+    request.offset = Position::parse(text.substr(0, dot));
+    if (!request.offset || dot == text.size()) return request.offset.has_value();
+    const std::size_t second = text.find('.', dot + 1);
+    if (second == std::string_view::npos) return false;
+    const auto number = base::parse_decimal(text.substr(second + 1));
+    if (!number) return false;
+    request.had = {std::string(text.substr(dot + 1, second - dot - 1)), *number};
+    return true;
+}
+
 /// What the client says it was. Nothing: it says nothing that could be true.
 std::optional<ResumeRequest> Hub::resume_request(Namespace& nsp, std::string_view auth) {
     const auto string_member = [&](std::string_view name) -> std::optional<std::string> {
@@ -705,8 +727,7 @@ std::optional<ResumeRequest> Hub::resume_request(Namespace& nsp, std::string_vie
     request.pid = std::move(*pid);
     if (json::member(auth, "offset")) {
         const auto offset = string_member("offset");
-        request.offset = offset ? Position::parse(*offset) : std::nullopt;
-        if (!request.offset) return std::nullopt;
+        if (!offset || !read_offset(*offset, request)) return std::nullopt;
     } else if (request.pid.size() > id_length) {
         // It has received nothing, and stands where it was when it connected.
         request.offset = Position::parse(std::string_view(request.pid).substr(id_length + 1));
@@ -728,10 +749,10 @@ ResumeResult Hub::resume_here(Namespace& nsp, ResumeRequest& request) {
     if (!request.saved) return ResumeResult::failed(ResumeFailure::unknown_session);
     if (!request.offset) return ResumeResult::failed(ResumeFailure::malformed);
     const Position from = *request.offset;
-    const auto stays = stays_of(request.saved->sid, request.saved->rooms);
+    const auto stays = stays_of(request.saved->sid, request.saved->stays);
     // A place that never was tells nothing of what its client has. One that is older than the log may have been, alone.
     const bool is_place = nsp.log.has(nsp.name, stays, from) || from == request.saved->connected_at ||
-                          (backbone_ == nullptr && from.ms == epoch_);
+                          from == position(nsp) || (backbone_ == nullptr && from.ms == epoch_);
     if (!is_place || from > position(nsp)) return ResumeResult::failed(ResumeFailure::unknown_offset);
     if (nsp.log.covers(nsp.name, stays, from, engine_->loop().now()) != RecoveryLog::Coverage::whole) {
         return ResumeResult::failed(ResumeFailure::trimmed);
@@ -859,6 +880,7 @@ void Hub::enter(Slot slot, std::unique_ptr<Knock> knock) {
     ResumeResult result = ResumeResult::failed(ResumeFailure::malformed);
     if (request) {
         knock->pid = request->pid;
+        knock->had = request->had;
         result = resume_here(nsp, *request);
         if (!result.resumed && backbone_ != nullptr) {
             knock->ticket = ++tickets_;
@@ -931,7 +953,6 @@ void Hub::finish_connect(Slot slot, Knock& knock, ResumeResult result) {
             socket.secret = Id::from(std::string_view(socket.pid).substr(0, id_length));
             socket.connected_at = resumed->saved.connected_at;
             socket.data = std::move(resumed->saved.data);
-            socket.early = std::move(resumed->saved.early);
             socket.owns_session = resumed->is_owner;
         } else {
             socket.secret = engine_->ids().next();
@@ -945,7 +966,13 @@ void Hub::finish_connect(Slot slot, Knock& knock, ResumeResult result) {
     if (!socket.user.empty()) join(socket, socket.user);
     if (resumed) {
         ++stats_.sockets_recovered;
-        for (const std::string& room : resumed->saved.rooms) join(socket, room);
+        for (const Stay& stay : resumed->saved.stays) {
+            if (stay.is_open()) {
+                join(socket, stay.room, stay.after);
+            } else {
+                socket.past.push_back(stay);
+            }
+        }
         if (socket.pass != nullptr) {
             for (std::string& room : resumed->saved.granted) socket.pass->rooms.push_back({std::move(room), {}});
         }
@@ -966,7 +993,7 @@ void Hub::finish_connect(Slot slot, Knock& knock, ResumeResult result) {
     text += R"("})";
     engine_->outbox().push(slot, FrameRef::text("4", text));
     if (resumed) {
-        begin_replay(socket, resumed->from, std::move(resumed->older));
+        begin_replay(socket, resumed->from, std::move(resumed->older), std::move(knock.had));
         catch_up(socket);
         if (clients_[slot] == nullptr) return;
     }
@@ -1008,9 +1035,7 @@ void Hub::remove_socket(Socket& socket, std::string_view reason, bool recoverabl
             saved.connected_at = socket.connected_at;
             saved.user = socket.user;
             saved.data = socket.data;
-            saved.rooms.reserve(socket.seats.size());
-            for (const Socket::Seat& seat : socket.seats) saved.rooms.push_back(seat.room->name);
-            saved.early = socket.early;
+            saved.stays = rooms_of(socket);
             nsp.saved.save(socket.secret, std::move(saved), engine_->loop().now());
         }
     }

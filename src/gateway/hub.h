@@ -73,14 +73,15 @@ struct Pass {
 /// What a socket that is behind has still to get. It reads the log at the pace of its client, and what is recorded
 /// meanwhile with it, so that nothing waits for it in memory.
 struct Replay {
-    Position at;                           ///< it has all up to here, but for `older`
-    std::vector<Position> older;           ///< ascending: from before what the log knows
-    std::size_t older_done = 0;            ///< of `older`
-    std::vector<RecoveryLog::Stay> stays;  ///< its rooms, and since when; its own id and everybody among them
-    std::uint64_t ticket = 0;              ///< of the fetch under way; 0: none
-    std::size_t fetched_bytes = 0;         ///< of the last event that was fetched, to size the next fetch
-    bool missed_early = false;             ///< something was emitted early that will get its place later
-    bool waits = false;                    ///< in Hub::waiting_
+    Position at;                    ///< it has all up to here, but for `older`
+    std::vector<Position> older;    ///< ascending: from before what the log knows
+    std::size_t older_done = 0;     ///< of `older`
+    std::vector<Stay> stays;        ///< its rooms, and since when; its own id and everybody among them
+    std::uint64_t ticket = 0;       ///< of the fetch under way; 0: none
+    std::size_t fetched_bytes = 0;  ///< of the last event that was fetched, to size the next fetch
+    HadEarly had;                   ///< events that its client has received already
+    bool waits_for_early = false;   ///< something was emitted early that gets its place later
+    bool waits = false;             ///< in Hub::waiting_
 };
 
 /// One client in one namespace.
@@ -88,6 +89,7 @@ struct Socket {
     struct Seat {
         Room* room;
         std::size_t index;  ///< in room->members
+        Position since;     ///< it has joined after what lies there
     };
 
     Id id;
@@ -99,6 +101,7 @@ struct Socket {
     std::string auth;  ///< the CONNECT payload, a JSON object; without its token where sio-authd judges it
     std::string data;  ///< what an application on another node keeps with it: raw JSON, or empty
     std::vector<Seat> seats;
+    std::vector<Stay> past;  ///< rooms that it has left lately, where it may return for what it missed
     std::size_t index_in_namespace = 0;
     Position connected_at;  ///< where the log stood
     Millis connected_wall_clock = 0;
@@ -111,8 +114,6 @@ struct Socket {
     bool kept_dirty = false;    ///< what the cluster keeps of it is out of date: the backbone's to use
     bool owns_session = false;  ///< the session in Redis is marked as ours: the backbone's to use
     std::vector<std::uint64_t> asked;  ///< ids of acknowledgements it owes
-    std::vector<EarlyRange> early;     ///< events it has had before they got a place
-    bool early_goes_on = false;        ///< the last of these ranges is of this connection
     std::unique_ptr<Replay> replay;    ///< null unless it is behind
     std::unique_ptr<Pass> pass;        ///< null unless sio-authd has let it in
 };
@@ -273,13 +274,12 @@ public:
               bool is_local = false);
     /// How many sockets of this node a selection names.
     std::size_t count(Namespace& nsp, const Selection& selection);
-    /// An event at its place in the order of the cluster. `early`: the number under which this node's sockets have had
-    /// it already, or 0.
+    /// An event at its place in the order of the cluster. `is_done`: this node's sockets have had it already.
     Reached deliver(std::string_view nsp, const Selection& selection, const Event& event, bool is_volatile,
-                    Position position, std::uint64_t early);
+                    Position position, bool is_done);
     /// An event that gets its place later: to this node's sockets, at once.
     void emit_early(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile,
-                    const EarlyNumber& early);
+                    std::uint64_t number);
     /// A client of that pid has come back elsewhere: what is left of it here is over.
     void taken(Namespace& nsp, std::string_view pid);
     /// To one socket. Recoverable unless volatile.
@@ -292,7 +292,7 @@ public:
                     std::function<void(Answers)> done, std::function<void(const Answers::One&)> each = {});
     void acknowledge(Socket& socket, std::uint64_t id, std::string_view arguments,
                      std::span<const std::string> attachments = {});
-    void join(Socket& socket, std::string_view room);
+    void join(Socket& socket, std::string_view room) { join(socket, room, position(*socket.nsp)); }
     void leave(Socket& socket, std::string_view room);
     /// Leaves the namespace as a server does (`41`), or closes the connection too.
     void disconnect(Socket& socket, bool close_connection);
@@ -314,7 +314,7 @@ public:
     void prepend(std::size_t stream, std::string_view nsp, const Selection& selection, const Event& event,
                  Position position, Millis sent);
     /// Where the events lie that a socket of these rooms was sent: its own id and everybody are added.
-    [[nodiscard]] static std::vector<RecoveryLog::Stay> stays_of(const Id& sid, std::span<const std::string> rooms);
+    [[nodiscard]] static std::vector<Stay> stays_of(const Id& sid, std::vector<Stay> rooms);
     /// The end of a stream is known for the first time: who has connected before stands there.
     void place_sockets(std::size_t stream, Position end);
 
@@ -352,12 +352,13 @@ private:
     std::unique_ptr<Knock> take_knock(Slot slot, std::uint64_t ticket);
     Reached send_here(Namespace& nsp, const Selection& selection, Encoder& encoder, bool is_volatile);
     void place(Namespace& nsp, const Selection& selection, Encoder& encoder, bool is_volatile);
-    void note_early(Slot slot, const Encoder& encoder);
-    void record(RecoveryLog& log, const Selection& selection, Encoder& encoder, std::uint64_t early = 0);
+    void record(RecoveryLog& log, const Selection& selection, Encoder& encoder);
+    void set_early(Encoder& encoder, std::uint64_t number) const;
     RecoveryLog::Audience audience(std::string_view nsp, const Selection& selection);
     void refuse(Slot slot, std::string_view nsp, std::string_view message, std::string_view data);
     Socket& add_socket(Slot slot, Namespace& nsp, const Id& id);
     void remove_socket(Socket& socket, std::string_view reason, bool recoverable);
+    static bool read_offset(std::string_view text, ResumeRequest& request);
     std::optional<ResumeRequest> resume_request(Namespace& nsp, std::string_view auth);
     ResumeResult resume_here(Namespace& nsp, ResumeRequest& request);
     void protocol_error(Slot slot, std::string_view reason);
@@ -374,12 +375,17 @@ private:
     void purge();
 
     // --- sockets that are behind (hub_replay.cpp) ---
-    void begin_replay(Socket& socket, Position from, std::vector<Position> older);
+    void join(Socket& socket, std::string_view room, Position since);
+    void note_left(Socket& socket, const Socket::Seat& seat);
+    [[nodiscard]] static std::vector<Stay> rooms_of(const Socket& socket);
+    void begin_replay(Socket& socket, Position from, std::vector<Position> older, HadEarly had = {});
     bool fall_behind(Slot slot, const Encoder& encoder);
     bool is_left_to_replay(Slot slot, const Encoder& encoder, bool is_volatile);
     void catch_up(Socket& socket);
     bool send_missed(Socket& socket, std::size_t& most);
     void send_packet(Socket& socket, const RecoveryLog::Packet& packet);
+    void look_back(Socket& socket);
+    Socket* replaying(Slot slot, std::string_view nsp, std::uint64_t ticket);
     void fetch_missed(Socket& socket, std::vector<Position> positions);
     void take_fetched(Slot slot, const std::string& nsp, std::uint64_t ticket,
                       std::optional<std::vector<FetchedEvent>> events);
@@ -389,7 +395,6 @@ private:
     void lose_replay(Socket& socket);
     void wait_for_replay(Socket& socket);
     void on_replay_timer();
-    void note_stay(Socket& socket, std::string_view room, bool joined);
     [[nodiscard]] Position position(const Namespace& nsp) const;
 
     HubOptions options_;

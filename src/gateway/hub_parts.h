@@ -22,6 +22,7 @@ struct Hub::Knock {
     std::string user;
     bool tries = false;  ///< it wants to be recovered
     std::string pid;
+    HadEarly had;
     std::optional<std::string> token;  ///< of its payload, where sio-authd is asked
     std::unique_ptr<Pass> pass;        ///< what it has said
     Millis asked_at = 0;
@@ -110,7 +111,8 @@ private:
     void expire(Millis) override { hub.on_replay_timer(); }
 };
 
-/// Encodes one event at most twice: as it is, and with its recovery offset as last argument; attachments are shared.
+/// Encodes one event as often as it must be: as it is, with its offset as last argument, and in uncertain times with an
+/// offset that says more. Attachments are shared.
 class Hub::Encoder {
 public:
     Encoder(std::string_view nsp, const Event& event, std::optional<std::uint64_t> ack, std::string& scratch)
@@ -122,20 +124,44 @@ public:
     /// The log has it: a socket that is behind gets it from there.
     void set_logged() noexcept { is_logged_ = true; }
     [[nodiscard]] bool is_logged() const noexcept { return is_logged_; }
-    /// The log will have it, under this number.
-    void set_early(const EarlyNumber& early) noexcept { early_ = early; }
-    [[nodiscard]] const EarlyNumber& early() const noexcept { return early_; }
-
-    std::span<const FrameRef> frames(bool with_offset) {
-        auto& variant = with_offset && position_ ? offset_ : plain_;
-        if (!variant[0]) encode(variant, with_offset && position_);
-        return {variant.data(), 1 + event_.attachments.size()};
+    /// It has no place yet, and the log will have it.
+    void set_early() noexcept { is_early_ = true; }
+    [[nodiscard]] bool is_early() const noexcept { return is_early_; }
+    /// What the offset of those says who are sent it now, beside the position. The view outlives the encoder.
+    void set_had(std::string_view gateway, std::uint64_t number) noexcept {
+        gateway_ = gateway;
+        number_ = number;
     }
 
-private:
-    using Frames = std::array<FrameRef, 1 + proto::max_attachments>;
+    /// For those who are sent it now.
+    std::span<const FrameRef> frames(bool with_offset) {
+        if (!with_offset || !position_) return variant(without);
+        return variant(number_ == 0 ? with_position : with_had);
+    }
+    /// For the log.
+    std::span<const FrameRef> logged_frames() { return variant(with_position); }
 
-    void encode(Frames& out, bool with_offset) {
+private:
+    enum Offset : std::uint8_t { without, with_position, with_had, offsets };
+
+    std::span<const FrameRef> variant(Offset offset) {
+        FrameRef& head = heads_[offset];
+        if (!head) head = encode(offset);
+        const std::size_t attachments = event_.attachments.size();
+        if (attachments == 0) return {&head, 1};
+        std::vector<FrameRef>& frames = with_attachments_[offset];
+        if (frames.empty()) {
+            frames.push_back(head);
+            for (std::size_t i = 0; i < attachments; ++i) {
+                if (attachments_.size() == i) {
+                    attachments_.push_back(FrameRef::binary(event_.attachments[i], i + 1 < attachments));
+                }
+                frames.push_back(attachments_[i]);
+            }
+        }
+        return frames;
+    }
+    FrameRef encode(Offset offset) {
         const std::size_t attachments = event_.attachments.size();
         scratch_.clear();
         proto::append_sio_header(scratch_, attachments > 0 ? proto::SioType::binary_event : proto::SioType::event,
@@ -146,17 +172,19 @@ private:
             scratch_ += ',';
             scratch_ += event_.arguments;
         }
-        if (with_offset) {
+        if (offset != without) {
             scratch_ += ",\"";
             position_->append(scratch_);
+            if (offset == with_had) {
+                scratch_ += '.';
+                scratch_ += gateway_;
+                scratch_ += '.';
+                scratch_ += std::to_string(number_);
+            }
             scratch_ += '"';
         }
         scratch_ += ']';
-        out[0] = FrameRef::text("4", scratch_, attachments > 0);
-        const Frames& other = &out == &plain_ ? offset_ : plain_;
-        for (std::size_t i = 0; i < attachments; ++i) {
-            out[i + 1] = other[0] ? other[i + 1] : FrameRef::binary(event_.attachments[i], i + 1 < attachments);
-        }
+        return FrameRef::text("4", scratch_, attachments > 0);
     }
 
     std::string_view nsp_;
@@ -165,9 +193,12 @@ private:
     std::string& scratch_;
     std::optional<Position> position_;
     bool is_logged_ = false;
-    EarlyNumber early_;
-    Frames plain_;
-    Frames offset_;
+    bool is_early_ = false;
+    std::string_view gateway_;
+    std::uint64_t number_ = 0;
+    std::array<FrameRef, offsets> heads_;
+    std::array<std::vector<FrameRef>, offsets> with_attachments_;
+    std::vector<FrameRef> attachments_;
 };
 
 }  // namespace sio::gateway

@@ -17,29 +17,52 @@ constexpr std::size_t packets_per_turn = 512;     // that one client gets in one
 constexpr std::size_t fetch_bytes = 128U << 10U;  // that one fetch should bring
 constexpr std::size_t most_fetched = 64;          // events of one fetch
 constexpr std::size_t first_fetch = 8;            // while their size is not known
-constexpr std::size_t most_early_ranges = 16;     // times without Redis that a socket remembers
+constexpr std::size_t most_past = 32;             // rooms a socket has left that are remembered
 constexpr Millis retry_interval = 100;            // of replays that wait for Redis
 
 }  // namespace
 
-std::vector<RecoveryLog::Stay> Hub::stays_of(const Id& sid, std::span<const std::string> rooms) {
-    std::vector<RecoveryLog::Stay> stays;
-    stays.reserve(rooms.size() + 2);
-    stays.push_back({.name = {}, .is_everybody = true});
-    stays.push_back({.name = std::string(sid.view())});
-    for (const std::string& room : rooms) stays.push_back({.name = room});
+std::vector<Stay> Hub::stays_of(const Id& sid, std::vector<Stay> rooms) {
+    rooms.push_back({.room = {}, .is_everybody = true});
+    rooms.push_back({.room = std::string(sid.view())});
+    return rooms;
+}
+
+/// The rooms a socket is in, and those it has left lately.
+std::vector<Stay> Hub::rooms_of(const Socket& socket) {
+    std::vector<Stay> stays;
+    stays.reserve(socket.seats.size() + socket.past.size() + 2);
+    for (const Socket::Seat& seat : socket.seats) stays.push_back({.room = seat.room->name, .after = seat.since});
+    stays.insert(stays.end(), socket.past.begin(), socket.past.end());
     return stays;
 }
 
+/// What went to a room until now was for the socket, and may not have reached its client.
+void Hub::note_left(Socket& socket, const Socket::Seat& seat) {
+    const Position now = position(*socket.nsp);
+    if (socket.replay != nullptr) {
+        for (Stay& stay : socket.replay->stays) {
+            if (!stay.is_everybody && stay.is_open() && stay.room == seat.room->name) stay.through = now;
+        }
+    }
+    if (now <= seat.since) return;
+    if (socket.past.size() >= most_past) {
+        const Position floor = socket.nsp->log.floor(engine_->loop().now());
+        std::erase_if(socket.past, [&](const Stay& stay) { return stay.through <= floor; });
+        if (socket.past.size() >= most_past) socket.past.erase(socket.past.begin());
+    }
+    socket.past.push_back({.room = seat.room->name, .after = seat.since, .through = now});
+}
+
 /// From now on the socket gets what the log has after `from`, and `older` before that.
-void Hub::begin_replay(Socket& socket, Position from, std::vector<Position> older) {
-    std::vector<std::string> rooms;
-    rooms.reserve(socket.seats.size());
-    for (const Socket::Seat& seat : socket.seats) rooms.push_back(seat.room->name);
+void Hub::begin_replay(Socket& socket, Position from, std::vector<Position> older, HadEarly had) {
     socket.replay = std::make_unique<Replay>();
     socket.replay->at = from;
     socket.replay->older = std::move(older);
-    socket.replay->stays = stays_of(socket.id, rooms);
+    socket.replay->had = std::move(had);
+    // What was emitted early while it was away comes in order, later.
+    socket.replay->waits_for_early = backbone_ != nullptr && backbone_->last_early(socket.nsp->name) != 0;
+    socket.replay->stays = stays_of(socket.id, rooms_of(socket));
     ++behind_;
     engine_->outbox().set_behind(socket.slot, true);
 }
@@ -51,8 +74,10 @@ bool Hub::fall_behind(Slot slot, const Encoder& encoder) {
     Socket* socket = socket_in(slot, *found->second);
     if (socket == nullptr || socket->pid.empty() || engine_->outbox().is_refused(slot)) return false;
     ++stats_.fell_behind;
-    // All before this event it has been sent.
-    begin_replay(*socket, encoder.position()->previous(), {});
+    // All before this event it has been sent, and what was emitted early besides.
+    const std::uint64_t early = backbone_ != nullptr ? backbone_->last_early(encoder.nsp()) : 0;
+    begin_replay(*socket, encoder.position()->previous(), {},
+                 early != 0 ? HadEarly{std::string(backbone_->process()), early} : HadEarly{});
     engine_->tell_of_room_later(slot);  // not now: a fan-out is under way
     return true;
 }
@@ -62,51 +87,15 @@ bool Hub::is_left_to_replay(Slot slot, const Encoder& encoder, bool is_volatile)
     const auto found = namespaces_.find(encoder.nsp());
     const Socket* socket = found == namespaces_.end() ? nullptr : socket_in(slot, *found->second);
     if (socket == nullptr || socket->replay == nullptr) return false;
-    if (encoder.early().number != 0) {
-        socket->replay->missed_early = true;
+    if (encoder.is_early()) {
+        socket->replay->waits_for_early = true;
         return true;
     }
     // A volatile event is for those who are up to date; what is in no log comes when it comes.
     return is_volatile || encoder.is_logged();
 }
 
-void Hub::note_early(Slot slot, const Encoder& encoder) {
-    const auto found = namespaces_.find(encoder.nsp());
-    Socket* socket = found == namespaces_.end() ? nullptr : socket_in(slot, *found->second);
-    if (socket == nullptr || socket->pid.empty()) return;
-    const EarlyNumber& early = encoder.early();
-    if (!socket->early.empty() && socket->early.back().last >= early.first && socket->early_goes_on) {
-        socket->early.back().last = early.number;
-        return;
-    }
-    if (socket->early.size() == most_early_ranges) socket->early.erase(socket->early.begin());
-    socket->early.push_back({early.number, early.number});
-    socket->early_goes_on = true;
-}
-
-void Hub::note_stay(Socket& socket, std::string_view room, bool joined) {
-    const Position now = position(*socket.nsp);
-    auto& stays = socket.replay->stays;
-    if (joined) {
-        stays.push_back({.name = std::string(room), .after = now});
-        return;
-    }
-    for (RecoveryLog::Stay& stay : stays) {
-        if (!stay.is_everybody && stay.name == room) stay.through = std::min(stay.through, now);
-    }
-}
-
 // --- catching up ----------------------------------------------------------------------------------------------------
-
-namespace {
-
-bool has_had(const Socket& socket, std::uint64_t early) {
-    return early != 0 && std::ranges::any_of(socket.early, [early](const EarlyRange& range) {
-               return range.first <= early && early <= range.last;
-           });
-}
-
-}  // namespace
 
 /// Puts what a socket has still to get into its queue, as much as its client takes now.
 void Hub::catch_up(Socket& socket) {
@@ -139,12 +128,12 @@ bool Hub::send_missed(Socket& socket, std::size_t& most) {
     missed_.clear();
     Position passed = replay.at;
     if (!socket.nsp->log.collect(socket.nsp->name, replay.stays, replay.at, std::min(batch, most), missed_, passed)) {
-        lose_replay(socket);
+        look_back(socket);
         return false;
     }
     if (missed_.empty()) {
         if (passed > std::exchange(replay.at, passed)) return true;  // all of it was for others
-        if (replay.missed_early && !backbone_->is_settled()) {
+        if (replay.waits_for_early && backbone_->last_early(socket.nsp->name) != 0) {
             wait_for_replay(socket);
             return false;
         }
@@ -153,7 +142,8 @@ bool Hub::send_missed(Socket& socket, std::size_t& most) {
     }
     std::vector<Position> absent;
     for (const RecoveryLog::Missed& missed : missed_) {
-        if (missed.packet == nullptr) {
+        // Who has had events early needs to know whose they are, which the stream says.
+        if (missed.packet == nullptr || replay.had.number != 0) {
             if (absent.size() == fetched) break;
             absent.push_back(missed.position);
             continue;
@@ -162,7 +152,6 @@ bool Hub::send_missed(Socket& socket, std::size_t& most) {
         replay.at = missed.position;
         --most;
         const RecoveryLog::Packet& packet = *missed.packet;
-        if (packet.more != nullptr && has_had(socket, packet.more->early)) continue;
         send_packet(socket, packet);
         if (engine_->outbox().bytes(socket.slot) > engine_->outbox().room_bytes()) return true;
     }
@@ -186,6 +175,34 @@ void Hub::send_packet(Socket& socket, const RecoveryLog::Packet& packet) {
     engine_->outbox().push_paced(socket.slot, frames.data(), frames.size());
 }
 
+/// The log has forgotten what comes next: the stream may still have it.
+void Hub::look_back(Socket& socket) {
+    if (backbone_ == nullptr) return lose_replay(socket);
+    Replay& replay = *socket.replay;
+    const std::uint64_t ticket = ++tickets_;
+    replay.ticket = ticket;
+    backbone_->look_back(socket.nsp->name, replay.stays, replay.at,
+                         [this, slot = socket.slot, nsp = socket.nsp->name, ticket](ResumeResult result) {
+                             Socket* waiting = replaying(slot, nsp, ticket);
+                             if (waiting == nullptr) return;
+                             if (!result.resumed) return lose_replay(*waiting);
+                             waiting->replay->older = std::move(result.resumed->older);
+                             waiting->replay->older_done = 0;
+                             waiting->replay->at = result.resumed->from;
+                             // Not now: the answer may have been known at once.
+                             engine_->tell_of_room_later(slot);
+                         });
+}
+
+/// The socket that has waited for this answer; null when it has left.
+Socket* Hub::replaying(Slot slot, std::string_view nsp, std::uint64_t ticket) {
+    const auto found = namespaces_.find(nsp);
+    Socket* socket = found == namespaces_.end() || slot >= clients_.size() ? nullptr : socket_in(slot, *found->second);
+    if (socket == nullptr || socket->replay == nullptr || socket->replay->ticket != ticket) return nullptr;
+    socket->replay->ticket = 0;
+    return socket;
+}
+
 void Hub::fetch_missed(Socket& socket, std::vector<Position> positions) {
     const std::uint64_t ticket = ++tickets_;
     socket.replay->ticket = ticket;
@@ -198,10 +215,8 @@ void Hub::fetch_missed(Socket& socket, std::vector<Position> positions) {
 
 void Hub::take_fetched(Slot slot, const std::string& nsp, std::uint64_t ticket,
                        std::optional<std::vector<FetchedEvent>> events) {
-    const auto found = namespaces_.find(nsp);
-    Socket* socket = found == namespaces_.end() ? nullptr : socket_in(slot, *found->second);
-    if (socket == nullptr || socket->replay == nullptr || socket->replay->ticket != ticket) return;  // it has left
-    socket->replay->ticket = 0;
+    Socket* socket = replaying(slot, nsp, ticket);
+    if (socket == nullptr) return;
     if (!events) return wait_for_replay(*socket);
     for (const FetchedEvent& event : *events) {
         if (!event.is_there) {
@@ -222,16 +237,16 @@ void Hub::send_fetched(Socket& socket, const FetchedEvent& event) {
         replay.at = event.position;
     }
     const auto was_in = [&](const std::string& room) {
-        return std::ranges::any_of(replay.stays, [&](const RecoveryLog::Stay& stay) {
-            return !stay.is_everybody && stay.name == room && stay.after < event.position &&
-                   event.position <= stay.through;
+        return std::ranges::any_of(replay.stays, [&](const Stay& stay) {
+            return !stay.is_everybody && stay.room == room && stay.has(event.position);
         });
     };
-    if (std::ranges::any_of(event.except, was_in) || has_had(socket, event.early)) return;
+    const bool is_for_it = event.rooms.empty() || std::ranges::any_of(event.rooms, was_in);
+    if (!is_for_it || std::ranges::any_of(event.except, was_in) || replay.had.has(event.gateway, event.number)) return;
     const Event sent{event.name, event.arguments, event.attachments};
     Encoder encoder(socket.nsp->name, sent, std::nullopt, scratch_);
     encoder.set_position(event.position);
-    const auto frames = encoder.frames(true);
+    const auto frames = encoder.logged_frames();
     replay.fetched_bytes = 1;
     for (const FrameRef& frame : frames) replay.fetched_bytes += frame->size();
     engine_->outbox().push_paced(socket.slot, frames.data(), frames.size());
@@ -247,9 +262,8 @@ void Hub::hurry(Socket& socket) {
         Position passed = replay.at;
         if (!socket.nsp->log.collect(socket.nsp->name, replay.stays, replay.at, batch, missed_, passed)) return;
         for (const RecoveryLog::Missed& missed : missed_) {
-            if (missed.packet == nullptr) return;
-            const bool is_new = missed.packet->more == nullptr || !has_had(socket, missed.packet->more->early);
-            if (is_new) send_packet(socket, *missed.packet);
+            if (missed.packet == nullptr || replay.had.number != 0) return;
+            send_packet(socket, *missed.packet);
         }
         if (passed == std::exchange(replay.at, passed)) return;
     }

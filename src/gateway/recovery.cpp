@@ -24,6 +24,12 @@ std::size_t heap_bytes(const std::vector<std::string>& list) noexcept {
     return bytes;
 }
 
+std::size_t heap_bytes(const std::vector<Stay>& list) noexcept {
+    std::size_t bytes = list.capacity() == 0 ? 0 : list.capacity() * sizeof(Stay) + allocation_cost;
+    for (const Stay& one : list) bytes += heap_bytes(one.room);
+    return bytes;
+}
+
 }  // namespace
 
 // --- lists of positions ---------------------------------------------------------------------------------------------
@@ -128,16 +134,14 @@ std::size_t RecoveryLog::cost(const Packet& packet) noexcept {
     return bytes;
 }
 
-RecoveryLog::Packet RecoveryLog::make_packet(const Audience& to, Position position, std::span<const FrameRef> frames,
-                                             std::uint64_t early) {
+RecoveryLog::Packet RecoveryLog::make_packet(const Audience& to, Position position, std::span<const FrameRef> frames) {
     Packet packet;
     packet.position = position;
     packet.frame = frames.front();
-    if (frames.size() > 1 || !to.except.empty() || early != 0) {
+    if (frames.size() > 1 || !to.except.empty()) {
         packet.more = std::make_unique<Packet::More>();
         packet.more->attachments.assign(frames.begin() + 1, frames.end());
         packet.more->except.assign(to.except.begin(), to.except.end());
-        packet.more->early = early;
     }
     return packet;
 }
@@ -147,13 +151,12 @@ void RecoveryLog::add_content(std::size_t bytes) noexcept {
     budget_.used += bytes;
 }
 
-void RecoveryLog::record(const Audience& to, Position position, std::span<const FrameRef> frames, std::uint64_t early,
-                         Millis now) {
+void RecoveryLog::record(const Audience& to, Position position, std::span<const FrameRef> frames, Millis now) {
     move_to(position);
     mark(position, now);
     floor(now);
     index(to, position, false);
-    packets_.push_back(make_packet(to, position, frames, early));
+    packets_.push_back(make_packet(to, position, frames));
     add_content(cost(packets_.back()));
     drop_old_content();
     if (index_bytes_ > budget_.limit / 2) shrink_index();
@@ -191,7 +194,7 @@ void RecoveryLog::prepend(const Audience& to, Position position, std::span<const
         content_after_ = std::max(content_after_, position);
         return;
     }
-    packets_.push_front(make_packet(to, position, frames, 0));
+    packets_.push_front(make_packet(to, position, frames));
     add_content(cost(packets_.front()));
     content_after_ = position.previous();
 }
@@ -210,7 +213,7 @@ void RecoveryLog::make_key(std::string& key, std::string_view nsp, const std::st
 
 std::string RecoveryLog::key_of(std::string_view nsp, const Stay& stay) {
     std::string key;
-    const std::string_view name = stay.name;
+    const std::string_view name = stay.room;
     make_key(key, nsp, stay.is_everybody ? nullptr : &name);
     return key;
 }
@@ -318,7 +321,7 @@ void RecoveryLog::purge(Millis now) {
 // --- giving back ---
 
 const RecoveryLog::Room* RecoveryLog::find(std::string_view nsp, const Stay& stay) const {
-    const std::string_view name = stay.name;
+    const std::string_view name = stay.room;
     make_key(key_, nsp, stay.is_everybody ? nullptr : &name);
     const auto found = rooms_.find(std::string_view(key_));
     return found == rooms_.end() ? nullptr : &found->second;
@@ -397,9 +400,8 @@ bool RecoveryLog::collect(std::string_view nsp, std::span<const Stay> rooms, Pos
 bool RecoveryLog::is_excepted(std::span<const std::string> except, std::span<const Stay> rooms,
                               Position position) noexcept {
     return std::ranges::any_of(except, [&](const std::string& name) {
-        return std::ranges::any_of(rooms, [&](const Stay& stay) {
-            return !stay.is_everybody && stay.name == name && stay.after < position && position <= stay.through;
-        });
+        return std::ranges::any_of(
+            rooms, [&](const Stay& stay) { return !stay.is_everybody && stay.room == name && stay.has(position); });
     });
 }
 
@@ -408,7 +410,7 @@ bool RecoveryLog::is_excepted(std::span<const std::string> except, std::span<con
 std::size_t SavedSockets::cost(const SavedSocket& saved) noexcept {
     return sizeof(std::pair<const Id, SavedSocket>) + 2 * sizeof(void*) + allocation_cost + sizeof(void*) +
            sizeof(std::pair<Id, Millis>) + heap_bytes(saved.data) + (saved.user ? heap_bytes(*saved.user) : 0) +
-           heap_bytes(saved.rooms) + heap_bytes(saved.granted) + saved.early.capacity() * sizeof(EarlyRange);
+           heap_bytes(saved.stays) + heap_bytes(saved.granted);
 }
 
 SavedSocket SavedSockets::extract(std::unordered_map<Id, SavedSocket, IdHash>::iterator entry) noexcept {

@@ -38,10 +38,17 @@ struct RecoveryBudget {
     [[nodiscard]] bool is_over() const noexcept { return used > limit; }
 };
 
-/// Numbers of events that a socket was sent before they had a place in the order; see Hub::emit_early().
-struct EarlyRange {
-    std::uint64_t first = 0;
-    std::uint64_t last = 0;  ///< inclusive
+/// After every place.
+inline constexpr Position forever{std::numeric_limits<std::uint64_t>::max(), std::numeric_limits<std::uint64_t>::max()};
+
+/// A room that a socket was in, from after `after` until `through`: what went to it meanwhile was for the socket.
+struct Stay {
+    std::string room;           ///< of no meaning with `is_everybody`
+    bool is_everybody = false;  ///< what went to the whole namespace
+    Position after{};
+    Position through = forever;
+    [[nodiscard]] bool is_open() const noexcept { return through == forever; }
+    [[nodiscard]] bool has(Position position) const noexcept { return after < position && position <= through; }
 };
 
 /// A socket that left and may return under its old id.
@@ -49,10 +56,9 @@ struct SavedSocket {
     Id sid;
     Position connected_at;  ///< where it stood when it connected: there a client still stands that has received nothing
     std::string data;       ///< what an application on another server keeps with it, as it is stored
-    std::optional<std::string> user;  ///< nothing: another kind of server wrote it, which does not know
-    std::vector<std::string> rooms;
+    std::optional<std::string> user;   ///< nothing: another kind of server wrote it, which does not know
+    std::vector<Stay> stays;           ///< the rooms it was in when it left, and those it had left lately
     std::vector<std::string> granted;  ///< of the rooms, those that another node's sio-authd let it into
-    std::vector<EarlyRange> early;     ///< events it has had already
     Millis until = 0;
 };
 
@@ -122,13 +128,11 @@ public:
         struct More {
             std::vector<FrameRef> attachments;
             std::vector<std::string> except;
-            std::uint64_t early = 0;  ///< its number, when sockets were sent it before it had a place
         };
         std::unique_ptr<More> more;  ///< null: nothing of that
     };
     /// Keeps a packet, with its frames in the variant that carries the position; it is above those before it.
-    void record(const Audience& to, Position position, std::span<const FrameRef> frames, std::uint64_t early,
-                Millis now);
+    void record(const Audience& to, Position position, std::span<const FrameRef> frames, Millis now);
 
     // --- reading back ---
     /// Whether an older packet is to be prepended with its frames, or none.
@@ -147,14 +151,6 @@ public:
     void age_through(Position position) noexcept { floor_ = std::max(floor_, position); }
 
     // --- giving back ---
-    /// A room that a socket was in from after `after` until `through`. An empty name with `is_everybody`: what went to
-    /// everybody.
-    struct Stay {
-        std::string name;
-        bool is_everybody = false;
-        Position after{};
-        Position through{std::numeric_limits<std::uint64_t>::max(), std::numeric_limits<std::uint64_t>::max()};
-    };
     enum class Coverage : std::uint8_t {
         whole,     ///< collect() finds all that was missed
         not_read,  ///< it lies before known_after()
@@ -205,8 +201,7 @@ private:
         Millis began;
     };
 
-    static Packet make_packet(const Audience& to, Position position, std::span<const FrameRef> frames,
-                              std::uint64_t early);
+    static Packet make_packet(const Audience& to, Position position, std::span<const FrameRef> frames);
     [[nodiscard]] static std::size_t cost(const Packet& packet) noexcept;
     void add_content(std::size_t bytes) noexcept;
     void drop_front();

@@ -64,6 +64,45 @@ Test(cluster_session, our_own_members_come_back) {
     cr_expect(back->rooms == session.rooms && back->granted == session.granted);
 }
 
+Test(cluster_session, the_owner_stands_where_redis_can_compare_and_replace_it) {
+    StoredSession session = of_node();
+    session.owner = "0123456789abcdef";
+    for (const bool has_more : {false, true}) {
+        if (has_more) {
+            session.user = "ada";
+            session.since = cluster::StreamId{1, 2};
+            session.node = "a node whose name is long";
+            session.nsp = "/chat";
+            session.granted = {"course_1"};
+            session.stays = {{"room1", {7, 1}, std::nullopt}};
+        }
+        std::string value = encoded(session);
+        cr_assert(value.substr(cluster::owner_mark_at, cluster::owner_mark.size()) == cluster::owner_mark);
+        cr_assert(value.substr(cluster::owner_at, cluster::owner_text_size) == cluster::owner_text(*session.owner));
+        const std::string other = cluster::owner_text("fedcba9876543210");
+        cr_assert(other.size() == cluster::owner_text_size);
+        value.replace(cluster::owner_at, other.size(), other);
+        const auto back = cluster::decode_session(value);
+        cr_assert(back.has_value() && back->owner == "fedcba9876543210");
+        cr_assert(back->sid == session.sid && back->rooms == session.rooms && back->user == session.user);
+    }
+}
+
+Test(cluster_session, stays_come_back_and_broken_ones_are_refused) {
+    StoredSession session = of_node();
+    session.stays = {{"room1", {7, 1}, std::nullopt}, {"left", {3, 0}, cluster::StreamId{9, 9}}};
+    const auto back = cluster::decode_session(encoded(session));
+    cr_assert(back.has_value() && back->stays.size() == 2);
+    cr_expect(back->stays[0].room == "room1" && back->stays[0].after == (cluster::StreamId{7, 1}));
+    cr_expect(!back->stays[0].through);
+    cr_expect(back->stays[1].room == "left" && back->stays[1].through == (cluster::StreamId{9, 9}));
+    for (const std::string_view stays : {R"("x")", R"([["room"]])", R"([["room","7"]])", R"([["room","7-1","x"]])",
+                                         R"([[null,"7-1"]])", R"([["a","1-1","1-1","1-1"]])", R"([{}])"}) {
+        const std::string json = R"({"sid":"s","pid":"p","rooms":[],"stays":)" + std::string(stays) + "}";
+        cr_expect(!cluster::decode_session(stored(json)), "%s", json.c_str());
+    }
+}
+
 Test(cluster_session, rooms_that_are_numbers_are_named_by_their_digits) {
     const auto session = cluster::decode_session(stored(R"({"rooms":["s",12,-3],"pid":"p","sid":"s","x":1})"));
     cr_assert(session.has_value());

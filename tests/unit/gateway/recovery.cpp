@@ -31,9 +31,9 @@ Id id(std::string_view text) {
     return Id::from(padded);
 }
 
-std::vector<RecoveryLog::Stay> stays(const Names& rooms) {
-    std::vector<RecoveryLog::Stay> list{{.name = {}, .is_everybody = true}};
-    for (const std::string& room : rooms) list.push_back({.name = room});
+std::vector<Stay> stays(const Names& rooms) {
+    std::vector<Stay> list{{.room = {}, .is_everybody = true}};
+    for (const std::string& room : rooms) list.push_back({.room = room});
     return list;
 }
 
@@ -46,7 +46,7 @@ std::vector<FrameRef> frames(std::uint64_t number, std::size_t size) {
 /// Records the next packet of the log; its frame's text names its position.
 void record(RecoveryLog& log, Millis now, const Names& rooms = {}, const Names& except = {}, std::size_t size = 0) {
     const Position position = log.advance();
-    log.record({nsp, views(rooms), views(except)}, position, frames(position.seq, size), 0, now);
+    log.record({nsp, views(rooms), views(except)}, position, frames(position.seq, size), now);
 }
 
 void prepend(RecoveryLog& log, std::uint64_t number, Millis sent, const Names& rooms, std::size_t size = 0) {
@@ -122,8 +122,8 @@ Test(recovery, rooms_of_another_namespace_are_other_rooms) {
     RecoveryBudget budget;
     RecoveryLog log{budget, alone, at(0), 0};
     const std::string_view red = "red";
-    log.record({"/a", {&red, 1}, {}}, log.advance(), frames(1, 0), 0, 1);
-    log.record({"/b", {}, {}}, log.advance(), frames(2, 0), 0, 1);
+    log.record({"/a", {&red, 1}, {}}, log.advance(), frames(1, 0), 1);
+    log.record({"/b", {}, {}}, log.advance(), frames(2, 0), 1);
     record(log, 1, {"red"});
     cr_assert(replayed(log, 0, {"red"}) == Positions{3});
 }
@@ -132,15 +132,15 @@ Test(recovery, a_room_counts_from_the_join_until_the_leave) {
     RecoveryBudget budget;
     RecoveryLog log{budget, alone, at(0), 0};
     for (int i = 0; i < 9; ++i) record(log, 1, {"red"}, i == 5 ? Names{"blue"} : Names{});
-    std::vector<RecoveryLog::Stay> list{{.name = "red", .after = at(2), .through = at(7)},
-                                        {.name = "blue", .after = at(0), .through = at(5)}};
+    std::vector<Stay> list{{.room = "red", .after = at(2), .through = at(7)},
+                           {.room = "blue", .after = at(0), .through = at(5)}};
     std::vector<RecoveryLog::Missed> missed;
     Position passed = at(0);
     cr_assert(log.collect(nsp, list, at(0), 100, missed, passed));
     Positions positions;
     for (const auto& one : missed) positions.push_back(one.position.seq);
     cr_assert(positions == (Positions{3, 4, 5, 6, 7}), "6 excepts a room that it has left by then");
-    list.push_back({.name = "blue", .after = at(5)});
+    list.push_back({.room = "blue", .after = at(5)});
     missed.clear();
     cr_assert(log.collect(nsp, list, at(0), 100, missed, passed) && missed.size() == 4);
 }
@@ -428,14 +428,14 @@ Test(recovery, a_saved_socket_is_given_back_once) {
     saved.sid = id("sid");
     saved.connected_at = at(7);
     saved.user = "ada";
-    saved.rooms = {"red", "blue"};
+    saved.stays = {{.room = "red"}, {.room = "blue"}};
     sockets.save(id("secret"), saved, 1000);
     cr_assert(sockets.count() == 1 && budget.used == sockets.bytes() && budget.used > sizeof(SavedSocket));
     cr_assert(!sockets.take(id("guess"), 1001));
     const auto back = sockets.take(id("secret"), 1001);
     cr_assert(back.has_value());
     cr_assert(back->sid == id("sid") && back->connected_at == at(7) && back->user == "ada");
-    cr_assert(back->rooms == (Names{"red", "blue"}));
+    cr_assert(back->stays.size() == 2 && back->stays[1].room == "blue");
     cr_assert(sockets.count() == 0 && budget.used == 0);
     cr_assert(!sockets.take(id("secret"), 1002));
 }
@@ -494,7 +494,7 @@ Test(recovery, saved_sockets_take_a_quarter_of_the_budget_however_many_rooms_the
     SavedSockets sockets{budget, window};
     SavedSocket heavy;
     for (int i = 0; i < 100; ++i)
-        heavy.rooms.push_back("a room whose name is long enough for the heap " + std::to_string(i));
+        heavy.stays.push_back({.room = "a room whose name is long enough for the heap " + std::to_string(i)});
     for (int i = 0; i < 500; ++i) {
         sockets.save(id(std::to_string(i)), heavy, 1000);
         cr_assert(budget.used <= budget.limit / 4, "%zu", budget.used);
