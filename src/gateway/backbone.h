@@ -103,8 +103,11 @@ public:
     /// How many streams there are, and in which of them the events of a namespace are: each has a log of its own.
     [[nodiscard]] virtual std::size_t stream_count() const noexcept = 0;
     [[nodiscard]] virtual std::size_t stream_of_namespace(std::string_view nsp) const = 0;
-    /// How far this node has read the stream of a namespace; {0, 0} while its end is not known.
+    /// How far this node has read the stream of a namespace. While its end is not known, the time.
     [[nodiscard]] virtual Position position(std::string_view nsp) const = 0;
+    /// Whether the end of the streams will be known in a moment: who connects now waits for Hub::release_held(), so
+    /// that it misses nothing that is written after it has joined a room.
+    [[nodiscard]] virtual bool is_starting() const noexcept = 0;
 
     /// A namespace is served from now on, or not any more.
     virtual void opened(Namespace& nsp) = 0;
@@ -123,6 +126,8 @@ public:
     /// A socket that may return has joined, or its rooms have changed: what other nodes need to give it back is kept
     /// while it is connected, so that the end of this process costs it nothing.
     virtual void keep(Socket& socket) = 0;
+    /// What is kept is on its way to the others when this returns: before any client hears of what it stands for.
+    virtual void flush() = 0;
     /// It has left: for the recovery window, or for good.
     virtual void release(const Socket& socket, bool recoverable) = 0;
     /// Looks for a socket that a client wants to resume. `done` is called once, later.

@@ -21,6 +21,8 @@ namespace {
 constexpr Millis tick_interval = 1'000;
 constexpr Millis block_time = 1'000;
 constexpr Millis session_refresh = 30'000;
+constexpr std::size_t refreshed_per_turn = 50;  // sessions
+constexpr Millis starting_time = 1'000;         // for which clients wait for Redis when this process has just started
 constexpr std::uint64_t gap_check_ticks = 3;
 constexpr std::string_view read_count = "500";
 constexpr std::size_t max_seen = 10'000;  // nodes whose numbers are remembered
@@ -132,7 +134,12 @@ bool Cluster::is_filling() const noexcept {
 
 Position Cluster::position(std::string_view nsp) const {
     const Stream* stream = stream_of(nsp);
-    return stream == nullptr || !stream->last ? Position{} : *stream->last;
+    if (stream != nullptr && stream->last) return *stream->last;
+    return {static_cast<std::uint64_t>(loop_.wall_clock()), 0};
+}
+
+bool Cluster::is_starting() const noexcept {
+    return !tails_known_ && (reader_.is_up() || (!start_failed_ && loop_.now() - away_since_ < starting_time));
 }
 
 // --- coming and going -----------------------------------------------------------------------------------------------
@@ -174,6 +181,8 @@ void Cluster::on_up(redis::Connection& connection) {
 }
 
 void Cluster::on_down(redis::Connection& connection, std::string_view reason) {
+    start_failed_ = true;
+    if (!tails_known_) hub_.release_held();
     if (&connection == &reader_) reading_ = false;
     if (&connection == &commands_) {
         away_since_ = loop_.now();
@@ -233,6 +242,7 @@ void Cluster::on_tick() {
     ++ticks_;
     if (live_ && loop_.now() - last_refresh_ >= session_refresh) refresh_sessions();
     on_session_timer();
+    if (!is_starting()) hub_.release_held();
     if (ticks_ % 2 == 0) say_hello(false);
     if (live_ && ticks_ % 2 == 1) look_for_classic_servers();
     forget_silent_nodes();
@@ -240,7 +250,8 @@ void Cluster::on_tick() {
 }
 
 void Cluster::on_session_timer() {
-    flush_sessions();
+    write_sessions(stale_, refreshed_per_turn);
+    if (!stale_.empty()) loop_.timers().arm(*session_timer_, loop_.now() + 1);
     tell_lost_fetches();
 }
 
@@ -271,10 +282,14 @@ void Cluster::take_tail(std::size_t index, const Reply* reply) {
         stream.begins_after = beginning(*reply);
     }
     hub_.log(index).begin_at(*stream.last, loop_.now());
-    hub_.place_sockets(index, *stream.last);
     if (index + 1 < streams_.size()) return;
     tails_known_ = true;
-    for (std::size_t i = 0; i < streams_.size(); ++i) begin_fill(i);
+    const Millis ahead = redis_ahead_ - (loop_.wall_clock() - loop_.now());
+    for (std::size_t i = 0; i < streams_.size(); ++i) {
+        begin_fill(i);
+        hub_.place_sockets(i, *streams_[i].last, ahead);
+    }
+    hub_.release_held();
     go_on_resuming();
     read_on();
     if (commands_.is_up() && subscriber_.is_up()) catch_up();

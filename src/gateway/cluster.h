@@ -134,6 +134,7 @@ public:
     [[nodiscard]] std::size_t stream_count() const noexcept override { return streams_.size(); }
     [[nodiscard]] std::size_t stream_of_namespace(std::string_view nsp) const override;
     [[nodiscard]] Position position(std::string_view nsp) const override;
+    [[nodiscard]] bool is_starting() const noexcept override;
     void opened(Namespace& nsp) override;
     void closing(Namespace& nsp) override;
     std::optional<std::uint64_t> broadcast(const Namespace& nsp, const Selection& selection, const Event& event,
@@ -144,6 +145,7 @@ public:
     [[nodiscard]] std::string_view process() const noexcept override { return node_uid_; }
     [[nodiscard]] std::uint64_t last_early(std::string_view nsp) const override;
     void keep(Socket& socket) override;
+    void flush() override;
     void release(const Socket& socket, bool recoverable) override;
     void resume(Namespace& nsp, ResumeRequest request, std::function<void(ResumeResult)> done) override;
     void fetch(std::string_view nsp, std::vector<Position> positions,
@@ -250,9 +252,13 @@ private:
     std::string sockets_json(Namespace& nsp, const Selection& selection);
 
     // sessions (cluster_sessions.cpp)
+    struct Dirty {  // a socket whose session is to be written
+        std::string nsp;
+        Id sid;
+    };
     void on_session_timer();
     void load_scripts();
-    void flush_sessions();
+    std::size_t write_sessions(std::deque<Dirty>& list, std::size_t most);
     [[nodiscard]] cluster::StoredSession stored(const Socket& socket) const;
     [[nodiscard]] std::string session_key(std::string_view pid) const;
     void write_session(const Socket& socket, Millis lifetime);
@@ -269,6 +275,7 @@ private:
     void begin(const std::shared_ptr<Resume>& resume);
     void advance(const std::shared_ptr<Resume>& resume);
     void check_offset(const std::shared_ptr<Resume>& resume, const Stream& stream);
+    void check_end(const std::shared_ptr<Resume>& resume, Stream& stream);
     void succeed(const std::shared_ptr<Resume>& resume);
     void fail(const std::shared_ptr<Resume>& resume, ResumeFailure failure);
     void give_up(const Resume& resume);
@@ -332,6 +339,7 @@ private:
     std::vector<Stream> streams_;
     std::unordered_map<std::string, std::size_t> stream_index_;
     bool tails_known_ = false;
+    bool start_failed_ = false;  // Redis could not be reached at the start
     bool reading_ = false;
     bool live_ = false;
     bool catching_up_ = false;
@@ -362,11 +370,8 @@ private:
     std::vector<std::shared_ptr<Fetch>> fetches_;                            // that could not be sent
     Millis away_since_ = 0;   // the commands' connection, while it is down
     Millis redis_ahead_ = 0;  // what the wall clock of Redis is ahead of the clock of this loop
-    struct Dirty {
-        std::string nsp;
-        Id sid;
-    };
-    std::deque<Dirty> dirty_;
+    std::deque<Dirty> dirty_;  // to be written before this turn ends
+    std::deque<Dirty> stale_;  // to be written again, a few in each turn
     std::unique_ptr<base::Timer> tick_;
     std::unique_ptr<base::Timer> session_timer_;
     std::unique_ptr<base::Timer> sweep_timer_;

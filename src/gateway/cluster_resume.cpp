@@ -80,11 +80,7 @@ void Cluster::advance(const std::shared_ptr<Resume>& resume) {
         resume->waits_for = "the end of the stream";
         return;
     }
-    if (resume->from > *stream.last) {  // it knows more than this gateway has read: soon
-        resume->waits_for = "the stream to be read as far as its client has";
-        stream.ahead.emplace(resume->from, resume);
-        return;
-    }
+    if (resume->from > *stream.last) return check_end(resume, stream);
     RecoveryLog& log = found->second->log;
     if (!resume->is_known && resume->from != resume->request.saved->connected_at && resume->from != *stream.last &&
         !log.has(resume->nsp, resume->stays, resume->from)) {
@@ -108,6 +104,27 @@ void Cluster::advance(const std::shared_ptr<Resume>& resume) {
     resume->waits_for = "the stream to be read further back";
     stream.wants_sweep.push_back(resume);
     want_sweep(stream);
+}
+
+/// It knows more than this gateway has read. That will be here soon, or never was in this stream.
+void Cluster::check_end(const std::shared_ptr<Resume>& resume, Stream& stream) {
+    resume->waits_for = "the stream to be read as far as its client has";
+    resume->is_asking = commands_.send({"XINFO", "STREAM", stream.key}, [this, resume, &stream](const Reply* reply) {
+        resume->is_asking = false;
+        if (!resume->done || reply == nullptr) return;  // asked again when Redis is back
+        const auto end = reply->is_error()
+                             ? Position{}
+                             : Position::parse(text_field(*reply, "last-generated-id")).value_or(Position{});
+        if (resume->from <= *stream.last) return advance(resume);
+        if (resume->from <= end) {
+            stream.ahead.emplace(resume->from, resume);
+        } else if (resume->from == resume->request.saved->connected_at) {
+            resume->from = *stream.last;  // it has connected by the clock, and nothing has come since
+            advance(resume);
+        } else {
+            fail(resume, ResumeFailure::unknown_offset);
+        }
+    });
 }
 
 /// A place that never was tells nothing of what its client has.

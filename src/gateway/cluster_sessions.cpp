@@ -20,7 +20,7 @@ using redis::Reply;
 namespace {
 
 constexpr Millis refresh_margin = 40'000;       // a refresh comes each 30 s; with the window, less than the log keeps
-constexpr std::size_t sessions_per_turn = 200;  // that are written
+constexpr std::size_t sessions_per_turn = 500;  // that are written
 constexpr std::string_view next_turn = "1";
 
 }  // namespace
@@ -42,22 +42,30 @@ void Cluster::load_scripts() {
 void Cluster::keep(Socket& socket) {
     if (std::exchange(socket.kept_dirty, true)) return;
     dirty_.push_back({socket.nsp->name, socket.id});
-    // Written when this turn is over, so that the rooms of a connect make one command.
-    if (dirty_.size() == 1) loop_.timers().arm(*session_timer_, loop_.now());
 }
 
-void Cluster::flush_sessions() {
-    for (std::size_t n = 0; n < sessions_per_turn && !dirty_.empty(); ++n) {
-        const Dirty one = std::move(dirty_.front());
-        dirty_.pop_front();
+/// At the end of a turn, so that the rooms of a connect make one command; and before its clients are written to, so
+/// that a session is in Redis, or on its way there, when its client knows of it.
+void Cluster::flush() {
+    if (dirty_.empty()) return;
+    write_sessions(dirty_, sessions_per_turn);
+    commands_.flush_now();
+    if (!dirty_.empty()) loop_.timers().arm(*session_timer_, loop_.now());  // another turn comes at once
+}
+
+std::size_t Cluster::write_sessions(std::deque<Dirty>& list, std::size_t most) {
+    std::size_t written = 0;
+    for (; written < most && !list.empty(); ++written) {
+        const Dirty one = std::move(list.front());
+        list.pop_front();
         const auto found = hub_.namespaces().find(one.nsp);
         Socket* socket = found == hub_.namespaces().end() ? nullptr : hub_.find_socket(*found->second, one.sid);
         if (socket == nullptr) continue;
         socket->kept_dirty = false;
         write_session(*socket, options_.session_window + refresh_margin);
-        socket->owns_session = true;
+        socket->owns_session = socket->owns_session || commands_.is_up();
     }
-    if (!dirty_.empty()) loop_.timers().arm(*session_timer_, loop_.now());
+    return written;
 }
 
 cluster::StoredSession Cluster::stored(const Socket& socket) const {
@@ -122,13 +130,16 @@ void Cluster::lose_session(std::string_view nsp, std::string_view pid) {
     if (found != hub_.namespaces().end()) hub_.taken(*found->second, pid);
 }
 
+/// Writes all sessions again, in the turns to come.
 void Cluster::refresh_sessions() {
     last_refresh_ = loop_.now();
+    stale_.clear();
     for (const auto& [name, nsp] : hub_.namespaces()) {
         for (const auto& [secret, slot] : nsp->by_secret) {
-            if (Socket* socket = hub_.socket_in(slot, *nsp)) keep(*socket);
+            if (const Socket* socket = hub_.socket_in(slot, *nsp)) stale_.push_back({name, socket->id});
         }
     }
+    if (!stale_.empty()) loop_.timers().arm(*session_timer_, loop_.now());
 }
 
 void Cluster::release(const Socket& socket, bool recoverable) {

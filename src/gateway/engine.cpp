@@ -200,6 +200,7 @@ bool Engine::end_turn() {
             connection->read_input();
         }
     }
+    app_.before_writes();
     const bool slices_left = outbox_.flush();
     tell_of_room();
     while (!failed_.empty()) {

@@ -135,6 +135,8 @@ public:
     virtual void on_upgrade(Slot slot) = 0;
     /// The queue of a client that is behind has room again (Outbox::want_room()).
     virtual void on_room(Slot slot) { static_cast<void>(slot); }
+    /// The turn is over but for what is written to clients.
+    virtual void before_writes() {}
     /// A request for another path (or a file below the engine's). False: 404.
     virtual bool on_http(const proto::HttpHead& head, HttpAnswer& answer) = 0;
     /// Whether new sessions may be opened just now; else their clients are told to try again.

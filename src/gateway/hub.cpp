@@ -26,6 +26,7 @@ constexpr std::size_t max_waiting_packets = 64;  // of a client whose CONNECT is
 constexpr std::size_t id_length = 20;
 constexpr std::size_t max_pid_bytes = 100;
 constexpr std::size_t trim_above = 4U << 20U;  // free bytes the allocator may keep
+constexpr Millis clock_margin = 20;            // by which clocks of hosts that are compared may be wrong
 constexpr std::size_t max_admitted = 10'000;   // namespaces that are not open, and whether they might be
 
 constexpr std::uint64_t ack_key(const Namespace& nsp, std::uint64_t id) noexcept { return (nsp.serial << 40U) ^ id; }
@@ -109,15 +110,38 @@ Position Hub::position(const Namespace& nsp) const {
     return backbone_ != nullptr ? backbone_->position(nsp.name) : nsp.log.position();
 }
 
-void Hub::place_sockets(std::size_t stream, Position end) {
+void Hub::place_sockets(std::size_t stream, Position end, Millis ahead) {
     for (const auto& [name, nsp] : namespaces_) {
         if (&nsp->log != logs_[stream].get()) continue;
         for (const auto& [secret, slot] : nsp->by_secret) {
-            Socket* socket = socket_in(slot, *nsp);
-            if (socket == nullptr || socket->connected_at != Position{}) continue;
-            socket->connected_at = end;
-            backbone_->keep(*socket);
+            if (Socket* socket = socket_in(slot, *nsp)) place(*socket, end, ahead);
         }
+    }
+}
+
+/// A socket that stands at a time of our clock.
+void Hub::place(Socket& socket, Position end, Millis ahead) {
+    const auto moved = [&](Position position) {
+        return Position{
+            static_cast<std::uint64_t>(std::max<Millis>(0, static_cast<Millis>(position.ms) + ahead - clock_margin)),
+            0};
+    };
+    for (Socket::Seat& seat : socket.seats) seat.since = moved(seat.since);
+    const Position from = moved(socket.connected_at);
+    if (from >= end || socket.replay != nullptr) return;
+    const std::uint64_t early = backbone_->last_early(socket.nsp->name);
+    begin_replay(socket, from, {}, early != 0 ? HadEarly{std::string(backbone_->process()), early} : HadEarly{});
+    engine_->tell_of_room_later(socket.slot);
+}
+
+void Hub::release_held() {
+    for (const Held& held : std::exchange(held_, {})) {
+        auto knock = take_knock(held.slot, held.ticket);
+        if (knock == nullptr) continue;
+        enter(held.slot, std::move(knock));
+        Client* client = clients_[held.slot].get();
+        if (client == nullptr || !client->sockets.empty() || !client->knocks.empty()) continue;
+        engine_->loop().timers().arm(*client, engine_->loop().now() + options_.connect_timeout);  // it was refused
     }
 }
 
@@ -574,6 +598,11 @@ void Hub::on_binary(Slot slot, std::string_view bytes) { on_packet(slot, clients
 
 void Hub::on_upgrade(Slot) {}
 
+// Before a client is told that it is connected or in a room, the cluster knows it.
+void Hub::before_writes() {
+    if (backbone_ != nullptr) backbone_->flush();
+}
+
 bool Hub::on_http(const proto::HttpHead& head, HttpAnswer& answer) { return handlers_.on_http(head, answer); }
 
 bool Hub::takes_sessions() { return passes_ == nullptr || passes_->can_ask(); }
@@ -862,6 +891,13 @@ void Hub::enter(Slot slot, std::unique_ptr<Knock> knock) {
         const bool unknown = admission.kind == Admission::Kind::unknown;
         refuse(slot, knock->nsp, unknown ? "Invalid namespace" : admission.message, admission.data);
         if (passes_ != nullptr) passes_->unused(given_up);
+        return;
+    }
+    if (backbone_ != nullptr && backbone_->is_starting()) {
+        knock->ticket = ++tickets_;
+        held_.push_back({slot, knock->ticket});
+        clients_[slot]->disarm();
+        clients_[slot]->knocks.push_back(std::move(knock));
         return;
     }
     knock->is_dynamic = admission.is_dynamic;

@@ -315,8 +315,11 @@ public:
                  Position position, Millis sent);
     /// Where the events lie that a socket of these rooms was sent: its own id and everybody are added.
     [[nodiscard]] static std::vector<Stay> stays_of(const Id& sid, std::vector<Stay> rooms);
-    /// The end of a stream is known for the first time: who has connected before stands there.
-    void place_sockets(std::size_t stream, Position end);
+    /// The end of a stream is known for the first time. Who has connected before gets what was written since, by the
+    /// times of the entries; `ahead`: milliseconds that their clock is ahead of ours.
+    void place_sockets(std::size_t stream, Position end, Millis ahead);
+    /// CONNECTs that have waited for the streams' ends go on.
+    void release_held();
 
     /// Ends every session of one slot range step of a drain; returns whether sessions are left.
     std::size_t drain(std::size_t most);
@@ -328,6 +331,7 @@ public:
     void on_close(Slot slot, proto::CloseReason reason) override;
     void on_upgrade(Slot slot) override;
     void on_room(Slot slot) override;
+    void before_writes() override;
     bool on_http(const proto::HttpHead& head, HttpAnswer& answer) override;
     bool takes_sessions() override;
 
@@ -358,6 +362,7 @@ private:
     void refuse(Slot slot, std::string_view nsp, std::string_view message, std::string_view data);
     Socket& add_socket(Slot slot, Namespace& nsp, const Id& id);
     void remove_socket(Socket& socket, std::string_view reason, bool recoverable);
+    void place(Socket& socket, Position end, Millis ahead);
     static bool read_offset(std::string_view text, ResumeRequest& request);
     std::optional<ResumeRequest> resume_request(Namespace& nsp, std::string_view auth);
     ResumeResult resume_here(Namespace& nsp, ResumeRequest& request);
@@ -420,7 +425,12 @@ private:
         std::string nsp;
         Id sid;
     };
-    std::vector<Waiting> waiting_;             // sockets whose replay goes on when Redis does
+    std::vector<Waiting> waiting_;  // sockets whose replay goes on when Redis does
+    struct Held {
+        Slot slot;
+        std::uint64_t ticket;
+    };
+    std::vector<Held> held_;                   // CONNECTs that wait for the streams' ends
     StringMap<bool> admitted_;                 // namespaces that were asked about
     std::vector<RecoveryLog::Missed> missed_;  // scratch
     std::vector<std::string_view> rooms_;      // scratch

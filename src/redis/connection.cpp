@@ -467,8 +467,12 @@ Connection::Open Connection::pop() {
 
 bool Connection::end_turn() {
     ended_turn_ = loop_.turns();
-    if (out_sent_ < out_.size() && !write_blocked_ && trouble_.empty()) flush();
+    flush_now();
     return false;
+}
+
+void Connection::flush_now() {
+    if (out_sent_ < out_.size() && !write_blocked_ && trouble_.empty()) flush();
 }
 
 void Connection::flush() {

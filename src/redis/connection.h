@@ -107,6 +107,9 @@ public:
         return send_blocking(std::span<const std::string_view>(args.begin(), args.size()), patience, std::move(done));
     }
 
+    /// Writes what was taken in this turn now, instead of at its end.
+    void flush_now();
+
     /// Redis's number for this connection (CLIENT ID), 0 while down or when the user may not ask.
     [[nodiscard]] std::uint64_t client_id() const noexcept { return is_up() ? client_id_ : 0; }
     /// Why it is down: the reason of the last on_down, empty while it is up or has not failed yet.

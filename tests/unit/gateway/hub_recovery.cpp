@@ -50,6 +50,7 @@ public:
     [[nodiscard]] std::size_t stream_count() const noexcept override { return 1; }
     [[nodiscard]] std::size_t stream_of_namespace(std::string_view) const override { return 0; }
     [[nodiscard]] Position position(std::string_view) const override { return last; }
+    [[nodiscard]] bool is_starting() const noexcept override { return false; }
     void opened(Namespace&) override {}
     void closing(Namespace&) override {}
 
@@ -107,6 +108,7 @@ public:
         }
     }
 
+    void flush() override {}
     void keep(Socket& socket) override { sessions[socket.pid] = saved(socket); }
     void release(const Socket& socket, bool recoverable) override {
         if (recoverable) {
