@@ -5,14 +5,11 @@
 // SIGKILL on the way. Every client must end with all messages of its room, in order, once. Who is told that it begins
 // anew is counted as not recovered. Here 200 clients for 12 s; with --full 2,000 clients for 60 s.
 
-import { fork } from 'node:child_process';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { Checks, same, sleep, truth, until, within } from '../integration/lib/harness.mjs';
+import { Checks, same, sleep, truth, until } from '../integration/lib/harness.mjs';
 import { Balancer } from './lib/balancer.mjs';
 import { full, startCluster } from './lib/cluster.mjs';
+import { startWorker } from './lib/worker.mjs';
 
-const here = dirname(fileURLToPath(import.meta.url));
 const scale = full
   ? { clients: 2000, workers: 4, seconds: 60, killAt: 20, rate: 100 }
   : { clients: 200, workers: 2, seconds: 12, killAt: 5, rate: 100 };
@@ -24,20 +21,8 @@ const cluster = await startCluster(checks, { gateways: 3, nodes: 0 });
 const balancer = await Balancer.start(cluster.gateways.map(({ port }) => port));
 
 const perWorker = scale.clients / scale.workers;
-const workers = Array.from({ length: scale.workers }, (_, w) => {
-  const child = fork(join(here, 'lib/kill_worker.mjs'), [JSON.stringify({ url: balancer.url, from: w * perWorker, count: perWorker, rooms, away })]);
-  const worker = { child, waiting: new Map(), next: 0 };
-  child.on('message', ({ id, ...answer }) => { worker.waiting.get(id)?.(answer); worker.waiting.delete(id); });
-  worker.ask = (op, members = {}, timeout = 10000) => {
-    worker.next += 1;
-    const id = worker.next;
-    const answer = new Promise((done) => { worker.waiting.set(id, done); });
-    child.send({ id, op, ...members });
-    return within(timeout, answer, `${op} of a worker`);
-  };
-  return worker;
-});
-process.on('exit', () => { for (const { child } of workers) child.kill('SIGKILL'); });
+const workers = Array.from({ length: scale.workers }, (_, w) => startWorker('kill_worker.mjs',
+  { url: balancer.url, from: w * perWorker, count: perWorker, rooms, away }));
 const ofAll = (op, members, timeout) => Promise.all(workers.map((worker) => worker.ask(op, members, timeout)));
 
 // ---- Publishing -------------------------------------------------------------------------------------------------
@@ -127,7 +112,7 @@ if (ready) {
   await judge('Redis no longer counts the killed one', async () => same(await cluster.count('/'), 2, 'servers'));
 }
 
-for (const { child } of workers) child.kill('SIGTERM');
+for (const worker of workers) worker.end();
 balancer.close();
 await cluster.end();
 await checks.end(cluster.servers());

@@ -1,18 +1,15 @@
 // A real Kafka broker of one node on the loopback: fetched, formatted, started, stopped, killed and frozen by the tests.
 //
 // Java and Maven are needed; the jars are fetched once per version into build/ and found there without a network.
-// Ports are below 32768: a client that tries again and again to reach a free port of the ephemeral range ends up
-// connected to itself.
 
 import { execFileSync, spawn } from 'node:child_process';
 import {
   closeSync, cpSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { sleep, truth, until, within } from '../integration/lib/harness.mjs';
+import { lowPort, sleep, truth, until, within } from '../integration/lib/harness.mjs';
 import { alterTopic, createTopic, deleteTopic } from './lib/admin_requests.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -42,22 +39,6 @@ async function once(path, make) {
   await make(fresh);
   if (existsSync(path)) rmSync(fresh, { recursive: true, force: true });
   else renameSync(fresh, path);
-}
-
-const taken = new Set();
-/** A port of the loopback below the ephemeral range that was free a moment ago, and is nobody else's here. */
-export async function lowPort() {
-  for (let tries = 0; tries < 200; tries += 1) {
-    const port = 20000 + Math.floor(Math.random() * 12000);
-    if (taken.has(port)) continue;
-    const free = await new Promise((done) => {
-      const server = createServer();
-      server.once('error', () => done(false));
-      server.listen(port, '127.0.0.1', () => server.close(() => done(true)));
-    });
-    if (free) { taken.add(port); return port; }
-  }
-  throw new Error('no free port below 32768');
 }
 
 function properties({ port, controllerPort, data, listeners = [], extra = {} }) {

@@ -151,10 +151,15 @@ export class Authd extends ServerProcess {
     await within(5000, this.exited, 'end of sio-authd');
   }
 
-  /** Starts it again with what it was started with, after kill(). */
-  async again() {
+  /** Starts it again with what it was started with, after kill(); gives the new process at once. */
+  spawnAgain() {
     const fresh = new Authd(this.folder, Authd.spawn(this.args, this.environment, this.logPath), this.logPath, 0);
-    Object.assign(fresh, { args: this.args, environment: this.environment, control: this.control, clients: this.clients });
+    return Object.assign(fresh, { args: this.args, environment: this.environment, control: this.control, clients: this.clients });
+  }
+
+  /** The same, once it answers. */
+  async again() {
+    const fresh = this.spawnAgain();
     await fresh.wellUp();
     return fresh;
   }

@@ -1,14 +1,15 @@
-// A TCP balancer without affinity: each connection goes to the next server that takes it.
+// A TCP balancer without affinity: each connection goes to the next server that takes it. It can cut connections, and
+// leave them half open.
 
 import { createConnection, createServer } from 'node:net';
 
 export class Balancer {
-  /** `ports`: where the servers listen on the loopback; may be changed at any time. */
-  static async start(ports) {
+  /** `ports`: where the servers listen on the loopback; may be changed at any time. `port`: its own, 0: any. */
+  static async start(ports, { port = 0 } = {}) {
     const balancer = new Balancer();
-    Object.assign(balancer, { ports: [...ports], turn: 0, pairs: new Set(), passed: 0 });
+    Object.assign(balancer, { ports: [...ports], turn: 0, pairs: new Set(), passed: 0, isSwallowing: false });
     balancer.server = createServer({ noDelay: true }, (client) => balancer.pass(client, balancer.ports.length));
-    await new Promise((done) => balancer.server.listen(0, '127.0.0.1', 1024, done));
+    await new Promise((done) => balancer.server.listen(port, '127.0.0.1', 1024, done));
     balancer.port = balancer.server.address().port;
     balancer.url = `http://127.0.0.1:${balancer.port}`;
     return balancer;
@@ -23,19 +24,43 @@ export class Balancer {
     server.on('connect', () => {
       connected = true;
       this.passed += 1;
-      const pair = { client, server };
+      const pair = { client, server, isSwallowed: false };
       this.pairs.add(pair);
       client.pipe(server);
       server.pipe(client);
-      client.on('close', () => { this.pairs.delete(pair); server.destroy(); });
-      server.on('close', () => client.destroy());
-      if (client.destroyed) server.destroy();
+      client.on('close', () => { if (!pair.isSwallowed) this.drop(pair); });
+      server.on('close', () => { if (!pair.isSwallowed) this.drop(pair); });
+      if (client.destroyed) this.drop(pair);
+      else if (this.isSwallowing) this.swallow([pair]);
     });
     server.on('error', () => { if (!connected) this.pass(client, attempts - 1); });
   }
 
+  /** A share of the connections, from 0 to 1, that `next()` draws. */
+  some(share, next = Math.random) { return [...this.pairs].filter(() => share >= 1 || next() < share); }
+
+  /** Cuts connections; both ends see it at once. */
+  drop(...pairs) {
+    for (const pair of pairs) {
+      this.pairs.delete(pair);
+      pair.client.destroy();
+      pair.server.destroy();
+    }
+  }
+
+  /** Makes connections half open: both ends stay, and may write, but nothing arrives, nor that the other one closes. */
+  swallow(pairs) {
+    for (const pair of pairs) {
+      pair.isSwallowed = true;
+      for (const [one, other] of [[pair.client, pair.server], [pair.server, pair.client]]) {
+        one.unpipe(other);
+        one.resume();
+      }
+    }
+  }
+
   close() {
     this.server.close();
-    for (const { client, server } of this.pairs) { client.destroy(); server.destroy(); }
+    this.drop(...this.pairs);
   }
 }

@@ -5,6 +5,7 @@
 // answered with one of the same id: `start`; `stop`, which answers when Redis has taken all, with `last`, the last
 // number of each room; `last`; `other` {rate, rooms}: from now on so many events go to other rooms as well.
 
+import { serve } from '../../support/workers.mjs';
 import { redisClient } from './redis.mjs';
 
 const { port, rooms, rate, stream = 'socket.io', size = 0 } = JSON.parse(process.argv[2]);
@@ -57,5 +58,4 @@ const operations = {
   other: (settings) => { other = { rooms: 1000, ...settings, sent: 0, began: Date.now() }; return {}; },
 };
 
-process.on('message', async ({ id, op, ...members }) => process.send({ id, ...await operations[op](members) }));
-process.on('disconnect', () => process.exit());
+serve(operations);

@@ -5,6 +5,7 @@
 // `report` {last}, the last number of each room: what every client has got.
 
 import { io } from 'socket.io-client';
+import { serve } from '../../support/workers.mjs';
 
 const { url, from, count, rooms, away } = JSON.parse(process.argv[2]);
 const clients = [];
@@ -87,5 +88,4 @@ const operations = {
   },
 };
 
-process.on('message', async ({ id, op, ...members }) => process.send({ id, ...await operations[op](members) }));
-process.on('disconnect', () => process.exit(0));
+serve(operations);

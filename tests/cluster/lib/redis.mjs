@@ -5,7 +5,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Redis from 'ioredis';
-import { freePort, truth, until, within } from '../../integration/lib/harness.mjs';
+import { lowPort, truth, until, within } from '../../integration/lib/harness.mjs';
 
 const alive = new Set();
 const folders = new Set();
@@ -29,7 +29,7 @@ export class RedisServer {
     const server = new RedisServer();
     server.folder = mkdtempSync(join(tmpdir(), 'sio-redis-'));
     folders.add(server.folder);
-    server.port = await freePort();
+    server.port = await lowPort();
     server.socketPath = join(server.folder, 'redis.sock');
     server.keep = keep;
     server.clients = [];
@@ -41,7 +41,8 @@ export class RedisServer {
   get url() { return `redis://127.0.0.1:${this.port}/0`; }
   get unixUrl() { return `unix://${this.socketPath}`; }
 
-  async run() {
+  /** Starts the process, also after stop(), and waits until it has read what it kept. */
+  async run(ms = 5000) {
     const output = openSync(join(this.folder, 'redis.log'), 'a');
     this.child = spawn('redis-server', ['--bind', '127.0.0.1', '--port', String(this.port), '--unixsocket', this.socketPath,
       '--dir', this.folder, '--save', '', '--appendonly', this.keep ? 'yes' : 'no', '--appendfsync', 'always',
@@ -51,9 +52,9 @@ export class RedisServer {
     alive.add(child);
     this.exited = new Promise((done) => child.once('exit', (code) => { alive.delete(child); done(code); }));
     child.once('error', () => {});
-    await until(5000, async () => {
-      truth(child.exitCode === null, `redis-server left: ${this.log()}`);
-      const client = new Redis({ host: '127.0.0.1', port: this.port, lazyConnect: true, retryStrategy: null });
+    await until(ms, async () => {
+      truth(child.exitCode === null && child.signalCode === null, `redis-server left: ${this.log()}`);
+      const client = new Redis({ host: '127.0.0.1', port: this.port, lazyConnect: true, retryStrategy: null, enableReadyCheck: false });
       client.on('error', () => {});
       try {
         await client.connect();

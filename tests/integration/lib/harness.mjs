@@ -137,6 +137,26 @@ export async function freePort() {
   }
 }
 
+const taken = new Set();
+/**
+ * A port of the loopback below the ephemeral range that was free a moment ago, and is nobody else's here: for servers that
+ * are started again while clients try to reach them. A free port of that range would be the source of somebody's
+ * connection by then; and a client that tries it again and again ends up connected to itself.
+ */
+export async function lowPort() {
+  for (let tries = 0; tries < 200; tries += 1) {
+    const port = 20000 + Math.floor(Math.random() * 12000);
+    if (taken.has(port)) continue;
+    const free = await new Promise((done) => {
+      const server = createServer();
+      server.once('error', () => done(false));
+      server.listen(port, '127.0.0.1', () => server.close(() => done(true)));
+    });
+    if (free) { taken.add(port); return port; }
+  }
+  throw new Error('no free port below 32768');
+}
+
 /** One HTTP request of its own connection; gives {status, headers, body}. */
 export function httpGet(url, { method = 'GET', headers = {}, body, timeout = 5000 } = {}) {
   return new Promise((done, fail) => {
@@ -264,6 +284,17 @@ function withOptions(args, options) {
   return out;
 }
 
+function spawnGateway({ folder, port, args, environment }) {
+  const logPath = join(folder, 'output.log');
+  const output = openSync(logPath, 'a');
+  const child = spawn(gatewayBinary, args, { env: environment, stdio: ['ignore', output, output] });
+  closeSync(output);
+  return Object.assign(new ServerProcess(folder, child, logPath, port), { args, environment });
+}
+
+/** Starts a gateway that has ended again, with what it was started with: same port, folder and log. It is not ready yet. */
+export const startAgain = (server) => spawnGateway(server);
+
 /**
  * Starts the gateway and gives it once GET /ready answers 200 (`ready: false`: at once).
  *
@@ -275,8 +306,6 @@ export async function startGateway({ options = {}, env = {}, files = {}, ready =
   truth(existsSync(gatewayBinary), `there is no ${gatewayBinary}; build it first, or give --reference`);
   const folder = mkdtempSync(join(tmpdir(), 'sio-it-'));
   port ??= await freePort();
-  const logPath = join(folder, 'output.log');
-  const output = openSync(logPath, 'a');
   const fill = (value) => typeof value === 'string' ? value.replaceAll('FOLDER', folder) : value;
   const environment = { ...process.env };
   for (const [name, value] of Object.entries(env)) {
@@ -286,10 +315,7 @@ export async function startGateway({ options = {}, env = {}, files = {}, ready =
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
   const filled = Object.fromEntries(Object.entries(options).map(
     ([name, value]) => [name, Array.isArray(value) ? value.map(fill) : fill(value)]));
-  const child = spawn(gatewayBinary, withOptions(gatewayArguments(port, folder), filled),
-    { env: environment, stdio: ['ignore', output, output] });
-  closeSync(output);
-  const server = new ServerProcess(folder, child, logPath, port);
+  const server = spawnGateway({ folder, port, args: withOptions(gatewayArguments(port, folder), filled), environment });
   if (ready) {
     try {
       await until(5000, async () => {

@@ -5,7 +5,7 @@ import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readdirSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
-  ServerProcess, freePort, httpGet, root, runCommand, sioctlBinary, sleep, startGateway, truth, until, within,
+  ServerProcess, httpGet, lowPort, root, runCommand, sioctlBinary, sleep, startGateway, truth, until, within,
 } from '../../integration/lib/harness.mjs';
 import { AdminClient } from '../../cluster/lib/admin.mjs';
 
@@ -35,7 +35,7 @@ export class Bridge {
     truth(existsSync(bridgeBinary), `there is no ${bridgeBinary}; build it first`);
     const bridge = new Bridge();
     const folder = mkdtempSync(join(tmpdir(), 'sio-bridge-'));
-    Object.assign(bridge, { name, folder, env, port: await freePort(), control: join(folder, 'bridge.sock'), logPath: join(folder, 'bridge.log'), lives: [] });
+    Object.assign(bridge, { name, folder, env, port: await lowPort(), control: join(folder, 'bridge.sock'), logPath: join(folder, 'bridge.log'), lives: [] });
     bridge.url = `http://127.0.0.1:${bridge.port}`;
     bridge.routesPath = join(folder, 'routes.json');
     const all = {

@@ -24,21 +24,29 @@ function varint(value) {
   }
 }
 
-function batch(key, value) {
-  const body = Buffer.concat([Buffer.from([0]), varint(0), varint(0), varint(key.length), key, varint(value.length), value, varint(0)]);
-  const record = Buffer.concat([varint(body.length), body]);
-  const out = Buffer.alloc(61);
-  out.writeInt32BE(49 + record.length, 8);   // what follows the length
-  out.writeInt32BE(-1, 12);
-  out.writeInt8(2, 16);
+/**
+ * A record batch of magic 2, uncompressed. `records`: {key, value}, both Buffers. Without a producer id it is not
+ * idempotent; with one, `sequence` is that of its first record.
+ */
+export function encodeBatch(records, { producerId = -1n, epoch = -1, sequence = -1 } = {}) {
+  const encoded = records.map(({ key, value }, i) => {
+    const body = Buffer.concat([Buffer.from([0]), varint(0), varint(i), varint(key.length), key, varint(value.length), value, varint(0)]);
+    return Buffer.concat([varint(body.length), body]);
+  });
+  const head = Buffer.alloc(61);
+  const length = encoded.reduce((sum, { length: bytes }) => sum + bytes, 0);
+  head.writeInt32BE(49 + length, 8);   // what follows the length
+  head.writeInt32BE(-1, 12);
+  head.writeInt8(2, 16);
+  head.writeInt32BE(records.length - 1, 23);   // the last record's offset
   const at = BigInt(Date.now());
-  out.writeBigInt64BE(at, 27);
-  out.writeBigInt64BE(at, 35);
-  out.writeBigInt64BE(-1n, 43);   // no producer id, epoch and sequence
-  out.writeInt16BE(-1, 51);
-  out.writeInt32BE(-1, 53);
-  out.writeInt32BE(1, 57);
-  const all = Buffer.concat([out, record]);
+  head.writeBigInt64BE(at, 27);
+  head.writeBigInt64BE(at, 35);
+  head.writeBigInt64BE(producerId, 43);
+  head.writeInt16BE(epoch, 51);
+  head.writeInt32BE(sequence, 53);
+  head.writeInt32BE(records.length, 57);
+  const all = Buffer.concat([head, ...encoded]);
   all.writeUInt32BE(crc32c(all.subarray(21)), 17);
   return all;
 }
@@ -65,7 +73,7 @@ export class QuickProducer {
 
   /** Writes one record; `number` chooses its key and partition. */
   send(number, value) {
-    const bytes = batch(Buffer.from(`key-${number % 100}`), Buffer.from(value));
+    const bytes = encodeBatch([{ key: Buffer.from(`key-${number % 100}`), value: Buffer.from(value) }]);
     const out = Buffer.alloc(4 + 8 + 2 + 2 + 2 + 4 + 4 + 2);
     let at = 4;
     const put = (size, what) => { out.writeIntBE(what, at, size); at += size; };
