@@ -53,13 +53,17 @@ bin/client/socket.io.min.js: $(client_dist)
 
 ##@ Test
 .PHONY: test
-test: deps  ## everything: unit, fuzz replays, Redis, conformance, integration, RFC 6455, hostile inputs, cluster, authd, Kafka
+test: deps  ## everything: unit, fuzz replays, Redis, conformance, integration, RFC 6455, hostile inputs, cluster, authd, Kafka, chaos
 	@$(MAKE) build
 	@tests/all $(ARGS)
 
 .PHONY: unit redis conformance integration rfc6455 hostile cluster authd kafka
 unit redis conformance integration rfc6455 hostile cluster authd kafka: build  ## one part of the tests
 	@tests/all $@
+
+.PHONY: chaos
+chaos: build  ## the whole product, killed and frozen by a seed, judged at both ends; ARGS='--minutes 10 --clients 1000 --rate 500', ARGS=--help
+	@node tests/chaos/run.mjs $(ARGS)
 
 .PHONY: asan
 asan:  ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
