@@ -4,6 +4,7 @@ import { io } from 'socket.io-client';
 import { Follower } from './deliveries.mjs';
 
 const mostNotes = 60;
+const mostFaultNotes = 10;   // so that what led to them is not forgotten
 const answerMs = 12000;   // for an acknowledgement; longer than a gateway takes to say that Redis is away
 
 const isOffset = (value) => typeof value === 'string' && /^[0-9]+-[0-9]+$/.test(value);
@@ -18,7 +19,7 @@ export class ChaosClient {
     Object.assign(this, { index, user, room, kind, watches, url, token, lies, onFault });
     this.follower = new Follower((fault) => this.fault(fault));
     Object.assign(this, { notes: [], sessions: [], intervals: [], watched: [{ from: null, told: [] }], heard: 0, offset: null });
-    Object.assign(this, { returns: 0, begunAgain: [], shutOut: 0, errors: 0, sent: 0, acked: [], refused: 0, silent: 0, waiting: 0 });
+    Object.assign(this, { returns: 0, begunAgain: [], shutOut: 0, errors: 0, sent: 0, acked: [], refused: 0, silent: 0, waiting: 0, faults: 0 });
     Object.assign(this, { isJoined: false, isAway: false, staysAway: false, ready: new Promise((done) => { this.isReady = done; }) });
   }
 
@@ -28,7 +29,8 @@ export class ChaosClient {
   }
 
   fault(fault) {
-    this.note(`FAULT ${fault.kind}: ${fault.from}${fault.to > fault.from ? ` to ${fault.to}` : ''} after ${fault.after}`);
+    this.faults += 1;
+    if (this.faults <= mostFaultNotes) this.note(`FAULT ${fault.kind}: ${fault.from}${fault.to > fault.from ? ` to ${fault.to}` : ''} after ${fault.after}`);
     this.onFault({ client: this.index, user: this.user, room: this.room, at: Date.now(), offset: this.offset, ...fault });
   }
 
