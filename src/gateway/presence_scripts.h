@@ -5,6 +5,7 @@
 //
 //     presence          hash   user -> on how many gateways; 0: in grace. Absent: offline
 //     leaving           zset   users in grace -> when it ends
+//     presence:left     zset   users who left a gateway while another had them -> when the grace of that ends
 //     nodes             zset   gateway -> its last heartbeat
 //     node:<gateway>    set    the users of that gateway
 //     presence:dead     zset   sets of gateways that are gone, still to be counted down -> when their users' grace ends
@@ -32,6 +33,7 @@ inline constexpr std::string_view prelude = R"lua(
 local prefix = ARGV[1]
 local presence, leaving, nodes = prefix .. 'presence', prefix .. 'leaving', prefix .. 'nodes'
 local dead, seqs, state = prefix .. 'presence:dead', prefix .. 'presence:seq', prefix .. 'presence:state'
+local left = prefix .. 'presence:left'
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local calm = tonumber(redis.call('HGET', state, 'calm') or 0)
@@ -66,12 +68,19 @@ local function take_number(node, number)
   return last, true
 end
 
--- A user has left one gateway. Gives whether its grace began, to end at `due`.
+-- A user has left one gateway, which has a grace until `due`. Gives when the user's grace ends, if it began.
+-- The gateway that still has the user may be dead and not yet buried: then the grace of this leaving is what counts.
 local function count_down(user, due)
-  if redis.call('HINCRBY', presence, user, -1) > 0 then return false end
+  local before = tonumber(redis.call('ZSCORE', left, user) or 0)
+  if redis.call('HINCRBY', presence, user, -1) > 0 then
+    if due > before and due > now then redis.call('ZADD', left, due, user) end
+    return nil
+  end
+  due = math.max(due, before)
+  redis.call('ZREM', left, user)
   redis.call('HSET', presence, user, 0)
   redis.call('ZADD', leaving, due, user)
-  return true
+  return due
 end
 
 -- A gateway is gone: its users are counted down later, in batches.
@@ -118,6 +127,7 @@ if newest then
     for _, other in ipairs(redis.call('ZRANGEBYSCORE', nodes, now + 1, '+inf')) do
       redis.call('ZADD', nodes, now, other)
     end
+    redis.call('DEL', left)
   end
 elseif redis.call('EXISTS', presence) == 1 then
   disturbed = true
@@ -137,6 +147,7 @@ if fresh or not redis.call('ZSCORE', nodes, node) then
   redis.call('HSET', seqs, node, number)
 end
 redis.call('ZADD', nodes, now, node)
+redis.call('ZREMRANGEBYSCORE', left, '-inf', now)
 
 local buried = 0
 if now >= calm then
@@ -153,9 +164,10 @@ local grave = redis.call('ZRANGE', dead, 0, 0, 'WITHSCORES')
 if grave[1] then
   local users, due = dead .. ':' .. grave[1], math.max(now, tonumber(grave[2]))
   for _, user in ipairs(redis.call('SPOP', users, batch)) do
-    if count_down(user, due) then
+    local ends = count_down(user, due)
+    if ends then
       graced[#graced + 1] = user
-      graced[#graced + 1] = due - now
+      graced[#graced + 1] = ends - now
     end
   end
   if redis.call('EXISTS', users) == 0 then redis.call('ZREM', dead, grave[1]) end
@@ -193,9 +205,10 @@ for place = 1, tonumber(ARGV[7]) do
       if news then online[#online + 1] = place end
     end
   elseif what == '-' then
-    if redis.call('SREM', users, user) == 1 and count_down(user, now + grace) then
+    local ends = redis.call('SREM', users, user) == 1 and count_down(user, now + grace)
+    if ends then
       graced[#graced + 1] = place
-      graced[#graced + 1] = grace
+      graced[#graced + 1] = ends - now
     end
   elseif redis.call('HSETNX', presence, user, 0) == 1 then
     redis.call('ZADD', leaving, now + math.max(grace, timeout), user)

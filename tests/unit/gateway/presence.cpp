@@ -323,6 +323,29 @@ Test(presence, the_users_of_a_dead_gateway_go_offline_once_each_but_not_who_came
     cr_expect(world.ask({"KEYS", "*presence:dead*"}).empty());
 }
 
+Test(presence, who_moved_from_a_dead_gateway_and_leaves_has_the_whole_grace) {
+    World world;
+    const auto with_grace = [](const char* name) {
+        PresenceOptions options = brisk(name);
+        options.grace = 700;
+        return options;
+    };
+    auto a = std::make_unique<Gateway>(world, "a", with_grace("a"));
+    Gateway b(world, "b", with_grace("b"));
+    a->open("alice");
+    cr_assert(world.until([&] { return !a->told.empty() && is_settled(b); }));
+    a.reset();
+    b.open("alice");
+    world.wait(330);  // the heart of the dead one stopped long ago, and nobody has buried it
+    b.close("alice");
+    const Millis left = world.loop.now();
+    cr_assert(world.until([&] { return !b.told.empty(); }));
+    cr_expect(world.loop.now() - left >= 700, "offline %ld ms after the last socket, the grace is 700",
+              static_cast<long>(world.loop.now() - left));
+    cr_expect(world.announced() == on_and_off);
+    cr_expect(world.until([&] { return world.ask({"ZCARD", "{sio}:presence:left"}) == "0"; }), "nothing is kept");
+}
+
 Test(presence, a_storm_is_few_round_trips) {
     World world;
     Gateway a(world, "a");
