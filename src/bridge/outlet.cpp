@@ -205,9 +205,16 @@ void Outlet::on_up(redis::Connection&) {
     go_on();
 }
 
-void Outlet::on_down(redis::Connection&, std::string_view) {
-    // It may have been too much at once.
-    if (std::exchange(is_reading_, false)) page_ = std::max<std::size_t>(page_ / 8, 1);
+void Outlet::on_down(redis::Connection&, std::string_view) { is_reading_ = false; }
+
+/// The connection went before the answer came. It may have been too much at once; and what Redis has given us with an
+/// answer that we never saw is pending, before all that is new.
+void Outlet::on_lost_answer() {
+    page_ = std::max<std::size_t>(page_ / 8, 1);
+    if (stage_ != Stage::fresh) return;
+    stage_ = Stage::old;
+    cursor_ = "0-0";
+    put_off_.clear();
 }
 
 void Outlet::go_on_soon() {
@@ -274,7 +281,7 @@ void Outlet::read_old() {
 void Outlet::on_old(std::uint64_t term, const redis::Reply* reply) {
     if (term != term_) return;
     is_reading_ = false;
-    if (reply == nullptr) return;
+    if (reply == nullptr) return on_lost_answer();
     if (reply->is_error("NOGROUP")) stage_ = Stage::grouping;
     if (!reply->is_array() || reply->items.size() < 2) return complain("claim_refused", reply->text);
     if (loop_.now() >= leased_until_) return;  // frozen meanwhile, perhaps; tick() steps down
@@ -303,7 +310,7 @@ void Outlet::read_fresh() {
 void Outlet::on_fresh(std::uint64_t term, const redis::Reply* reply) {
     if (term != term_) return;  // what it has is pending for the next who leads
     is_reading_ = false;
-    if (reply == nullptr) return;
+    if (reply == nullptr) return on_lost_answer();
     if (reply->is_error("NOGROUP")) stage_ = Stage::grouping;
     if (reply->is_error()) return complain("read_refused", reply->text);
     if (loop_.now() >= leased_until_) return;  // frozen meanwhile, perhaps; tick() steps down
