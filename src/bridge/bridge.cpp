@@ -164,6 +164,7 @@ Result<std::unique_ptr<Bridge>> Bridge::create(net::Loop& loop, const Config& co
     }
     kafka::ProducerOptions producing;
     producing.queue_bytes = own.out_bytes;
+    producing.asks_at_once = !own.events_stream.empty();
     auto producer = kafka::Producer::create(loop, own.kafka, producing);
     if (!producer) return tl::unexpected(producer.error());
     bridge->producer_ = std::move(*producer);
@@ -337,7 +338,7 @@ void Bridge::on_inlet_lost(const Error& error) {
 bool Bridge::is_well() const {
     return probe_->is_reachable() && commands_.is_up() &&
            (inlet_ == nullptr || !inlet_->is_wanted() || inlet_->is_reading()) &&
-           (outlet_ == nullptr || outlet_->is_leader() || !outlet_->leader().empty());
+           (outlet_ == nullptr || outlet_->is_leader() || !outlet_->leader().empty()) && producer_->trouble().empty();
 }
 
 bool Bridge::is_ready() { return is_well() && !is_draining_; }
@@ -370,6 +371,8 @@ std::string Bridge::checks() const {
               : outlet_->leader().empty() ? "nobody carries events to Kafka"
                                           : outlet_->leader());
     }
+    check("producer", producer_->trouble().empty(),
+          producer_->trouble().empty() ? "nothing is known against it" : producer_->trouble());
     return out.object();
 }
 

@@ -102,6 +102,8 @@ std::string Bridge::metrics_text() {
                 producer.produced);
     out.counter("sio_bridge_producer_failures_total", "Records that Kafka refused.", producer.failed);
     out.counter("sio_bridge_producer_made_anew_total", "Times the producer had become useless.", producer.recreated);
+    out.gauge("sio_bridge_producer_refused", "Whether Kafka will not have us as a producer.",
+              producer_->trouble().empty() ? 0 : 1);
     out.gauge("sio_bridge_loop_longest_turn_seconds", "The longest anything has waited for the event loop.",
               static_cast<double>(loop_.longest_turn()) / 1e6);
     out.counter("sio_bridge_loop_slow_turns_total", "Turns of the event loop that took 10 ms or more.",

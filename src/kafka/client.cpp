@@ -20,10 +20,11 @@ namespace sio::kafka {
 
 namespace {
 
-/// librdkafka tells every failed attempt to connect at level `error`; that a broker is away, the probe tells once.
+/// librdkafka tells every failed attempt to connect at level `error`; that a broker is away, the probe tells once. And
+/// what is fatal to an instance is told by whoever has it, with what can be done.
 log::Level log_level_of(int level, std::string_view facility) noexcept {
-    if (facility == "FAIL" || facility == "ERROR" || facility == "CONFWARN" || facility == "AUTOCREATE" ||
-        level >= LOG_NOTICE) {
+    if (facility == "FAIL" || facility == "FATAL" || facility == "ERROR" || facility == "CONFWARN" ||
+        facility == "AUTOCREATE" || level >= LOG_NOTICE) {
         return log::Level::debug;
     }
     if (level <= LOG_CRIT) return log::Level::error;

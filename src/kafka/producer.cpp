@@ -21,8 +21,13 @@ using Clock = std::chrono::steady_clock;
 constexpr auto max_turn = std::chrono::milliseconds(4);
 constexpr std::size_t max_turn_reports = 1'000;
 constexpr std::size_t reports_per_clock = 16;
-constexpr std::size_t max_topics = 1'024;  // whose handles are kept
-constexpr base::Millis remake_pause = 1'000;
+constexpr std::size_t max_topics = 1'024;       // whose handles are kept
+constexpr base::Millis first_pause = 1'000;     // after the second failure in a row, doubled with each
+constexpr base::Millis longest_pause = 10'000;  // up to this
+constexpr base::Millis settling_time = 3'000;   // whoever is not refused for so long is let in
+constexpr std::string_view denied_remedy =
+    "let the user write the topics of events, of the lifecycle and of dead letters (before Kafka 3 IDEMPOTENT_WRITE on "
+    "the cluster, too), or, when nothing is to be written, set events-stream and dead-letter-topic to nothing";
 
 struct TopicDeleter {
     void operator()(rd_kafka_topic_t* topic) const noexcept { rd_kafka_topic_destroy(topic); }
@@ -77,7 +82,7 @@ struct Producer::Parts final : net::Handler {
 
     struct Retry final : base::Timer {
         explicit Retry(Parts& of) : parts(of) {}
-        void expire(base::Millis) override { parts.turn(); }
+        void expire(base::Millis) override { parts.on_retry(); }
         Parts& parts;
     };
 
@@ -87,6 +92,10 @@ struct Producer::Parts final : net::Handler {
     Result<void> open();
     void end(bool waits);
     void remake();
+    bool reopen();
+    void on_retry();
+    void tell_refusal(rd_kafka_resp_err_t code, std::string_view reason);
+    void tell_success();
 
     void on_ready(std::uint32_t) override;
     void turn();
@@ -106,7 +115,11 @@ struct Producer::Parts final : net::Handler {
     rd_kafka_queue_t* queue = nullptr;
     Event at_hand;  // reports not given yet
     Retry retry{*this};
-    bool is_fatal = false;  // useless: to be made anew
+    bool is_fatal = false;          // useless: to be made anew
+    bool is_wanted = false;         // somebody has asked since it went
+    unsigned failures = 0;          // times it became useless since a record got through
+    base::Millis closed_until = 0;  // the pause
+    std::string trouble;
     std::unordered_map<std::string, Topic, TextHash, std::equal_to<>> topics;
     Node open_ring;
     Node* spare = nullptr;
@@ -174,20 +187,71 @@ void Producer::Parts::end(bool waits) {
 }
 
 void Producer::Parts::remake() {
-    if (client != nullptr) {
-        std::array<char, 512> reason{};
-        rd_kafka_fatal_error(client, reason.data(), reason.size());
-        log::warn("kafka", "producer_made_anew", {{"reason", reason.data()}, {"open", open_count}});
-        ++stats.recreated;
-        // Reports that are there already are true.
-        serve(0, open_count, Clock::time_point::max());
-        end(false);
-    }
-    if (auto opened = open(); !opened) {
-        log::error("kafka", "producer_refused", {{"reason", opened.error().what}});
-        loop.timers().arm(retry, loop.now() + remake_pause);
+    std::array<char, 512> reason{};
+    const auto code = rd_kafka_fatal_error(client, reason.data(), reason.size());
+    ++stats.recreated;
+    ++failures;
+    tell_refusal(code, reason.data());
+    // Reports that are there already are true.
+    serve(0, open_count, Clock::time_point::max());
+    end(false);
+    is_fatal = false;
+    is_wanted = options.asks_at_once || open_count > 0;
+    const base::Millis pause = failures == 1 ? 0 : std::min(first_pause << std::min(failures - 2, 10U), longest_pause);
+    closed_until = loop.now() + pause;
+    if (pause > 0) {
+        loop.timers().arm(retry, closed_until);
+    } else if (is_wanted) {
+        reopen();
     }
     report_open_as_lost();
+}
+
+/// Whether there is an instance now.
+bool Producer::Parts::reopen() {
+    is_wanted = false;
+    if (auto opened = open(); !opened) {
+        if (trouble.empty()) log::error("kafka", "producer_refused", {{"reason", opened.error().what}});
+        trouble = opened.error().what;
+        is_wanted = true;
+        closed_until = loop.now() + longest_pause;
+        loop.timers().arm(retry, closed_until);
+        return false;
+    }
+    if (failures > 0) loop.timers().arm(retry, loop.now() + settling_time);
+    return true;
+}
+
+void Producer::Parts::on_retry() {
+    if (is_fatal) return turn();
+    if (client != nullptr) return tell_success();
+    if (is_wanted) {
+        reopen();
+    } else {
+        trouble.clear();  // nobody asks any more
+    }
+}
+
+void Producer::Parts::tell_refusal(rd_kafka_resp_err_t code, std::string_view reason) {
+    const bool is_denied = code_of(code) == Errc::denied;
+    if (!is_denied && failures == 1) {  // a producer may become useless by what happened on the way
+        log::warn("kafka", "producer_made_anew", {{"reason", reason}, {"open", open_count}});
+        return;
+    }
+    const std::string_view remedy = is_denied ? denied_remedy : "the brokers' log may say more";
+    if (trouble.empty()) {
+        log::error("kafka", "producer_refused", {{"reason", reason}, {"remedy", remedy}});
+    } else {
+        log::debug("kafka", "producer_made_anew", {{"reason", reason}, {"open", open_count}});
+    }
+    trouble = std::string(reason) + ": " + std::string(remedy);
+}
+
+void Producer::Parts::tell_success() {
+    failures = 0;
+    if (trouble.empty()) return;
+    trouble.clear();
+    log::info("kafka", "producer_taken");
 }
 
 void Producer::Parts::report_open_as_lost() {
@@ -216,7 +280,8 @@ void Producer::Parts::on_ready(std::uint32_t) {
 }
 
 void Producer::Parts::turn() {
-    if (client == nullptr || is_fatal) return remake();
+    if (client == nullptr) return;
+    if (is_fatal) return remake();
     const bool is_empty = serve(0, max_turn_reports, Clock::now() + max_turn);
     if (is_fatal) return remake();
     // The bell rings only for the first entry of an empty queue.
@@ -252,6 +317,7 @@ void Producer::Parts::report(const rd_kafka_message_t& message) {
     place = {message.partition, message.offset};
     if (message.err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         ++stats.produced;
+        if (failures > 0) tell_success();
         stats.bytes += message.len + message.key_len;
         if (sink != nullptr) sink->on_report(tag, nullptr);
         return;
@@ -273,7 +339,11 @@ Producer::~Producer() = default;
 Result<std::unique_ptr<Producer>> Producer::create(net::Loop& loop, const Settings& settings,
                                                    const ProducerOptions& options) {
     auto parts = std::make_unique<Parts>(loop, settings, options);
-    if (auto opened = parts->open(); !opened) return tl::unexpected(opened.error());
+    if (options.asks_at_once) {
+        if (auto opened = parts->open(); !opened) return tl::unexpected(opened.error());
+    } else if (auto conf = make_conf(settings, Kind::producer, properties_of(options)); !conf) {
+        return tl::unexpected(conf.error());
+    }
     return std::unique_ptr<Producer>(new Producer(std::move(parts)));
 }
 
@@ -295,6 +365,11 @@ Result<void> Producer::produce(const Outgoing& record, Sink& sink, std::uint64_t
                     "cannot write to topic " + std::string(record.topic.substr(0, max_topic_bytes)) + ": " + reason);
     };
     if (!is_topic_name(record.topic)) return refuse(Errc::malformed, "it is no name of a topic");
+    if (parts.client == nullptr) {
+        parts.is_wanted = true;
+        const bool is_open = parts.loop.now() >= parts.closed_until && parts.reopen();
+        if (!is_open && !parts.trouble.empty()) return refuse(Errc::unavailable, parts.trouble);
+    }
     if (parts.client == nullptr || parts.is_fatal) return refuse(Errc::unavailable, "the producer is being made anew");
     rd_kafka_topic_t* const topic = parts.topic(record.topic);
     if (topic == nullptr) return refuse(Errc::unavailable, rd_kafka_err2str(rd_kafka_last_error()));
@@ -360,6 +435,7 @@ std::size_t Producer::flush(std::int64_t timeout_ms) {
 }
 
 Producer::Place Producer::place() const noexcept { return parts_->place; }
+const std::string& Producer::trouble() const noexcept { return parts_->trouble; }
 std::size_t Producer::open() const noexcept { return parts_->open_count; }
 const Producer::Stats& Producer::stats() const noexcept { return parts_->stats; }
 

@@ -17,6 +17,9 @@ struct ProducerOptions {
     std::size_t queue_records = 20'000;        ///< the same, in number
     std::size_t max_record_bytes = 1'000'000;  ///< of one record with its key and headers (message.max.bytes)
     double linger_ms = 0.5;                    ///< how long the first record of a request waits for others
+    /// Kafka is asked for leave to produce from the start on, so that a refusal shows before the first record does;
+    /// else by the first record.
+    bool asks_at_once = false;
 };
 
 /// The loop outlives it.
@@ -46,7 +49,8 @@ public:
     /// exist, or no such partition), `malformed` (a topic name Kafka cannot have).
     ///
     /// When an idempotent producer has become useless (fatal), it is made anew by itself, and all records that were
-    /// open are reported as `unavailable`.
+    /// open are reported as `unavailable`: at once the first time, then, while no record gets through, after pauses of
+    /// one second up to ten. Meanwhile produce() refuses with `unavailable`.
     Result<void> produce(const Outgoing& record, Sink& sink, std::uint64_t tag);
 
     /// Reports for `sink` are dropped from now on.
@@ -61,6 +65,10 @@ public:
         std::int64_t offset = -1;  ///< -1: not known
     };
     [[nodiscard]] Place place() const noexcept;
+
+    /// Why Kafka will not have us as a producer, and what to do; empty while nothing is known against it. Told in the
+    /// log once, and again when it is over.
+    [[nodiscard]] const std::string& trouble() const noexcept;
 
     [[nodiscard]] std::size_t open() const noexcept;  ///< records not reported yet
     struct Stats {

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { lowPort, sleep, truth, until, within } from '../integration/lib/harness.mjs';
-import { alterTopic, createTopic, deleteTopic } from './lib/admin_requests.mjs';
+import { allow, alterTopic, createTopic, deleteRecords, deleteTopic } from './lib/admin_requests.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 export const newest = '4.4.0';
@@ -181,6 +181,28 @@ export class Broker {
   createTopic(name, partitions = 4, configs = {}) { return createTopic(this.port, name, partitions, configs); }
   alterTopic(name, configs) { return alterTopic(this.port, name, configs); }
   deleteTopic(name) { return deleteTopic(this.port, name); }
+  deleteRecords(name, partition, before) { return deleteRecords(this.port, name, partition, before); }
+
+  /** What `Broker.start()` takes for a broker that lets in the user `sio` (password `secret`) by SASL at `broker.at.sasl`, who
+   * may do what allow() says; the tests' own clients may do all. */
+  static withUser = {
+    listeners: [{ name: 'sasl', protocol: 'SASL_PLAINTEXT' }],
+    extra: {
+      'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer', 'super.users': 'User:ANONYMOUS', 'auto.create.topics.enable': false,
+      'sasl.enabled.mechanisms': 'PLAIN',
+      'listener.name.sasl_plaintext.plain.sasl.jaas.config': 'org.apache.kafka.common.security.plain.PlainLoginModule required user_sio="secret";',
+    },
+  };
+
+  /** What a bridge is told to be that user. */
+  asUser() {
+    return {
+      brokers: this.at.sasl, files: { password: 'secret\n' },
+      options: { '--security': 'sasl_plaintext', '--sasl-mechanism': 'PLAIN', '--sasl-username': 'sio', '--sasl-password-file': 'FOLDER/password' },
+    };
+  }
+
+  allow(rights) { return allow(this.port, 'User:sio', rights); }
 
   /** Runs kcat to its end; gives {code, out, err}. `input`: text, or anything that iterates over texts. */
   async kcat(args, { input = '', timeout = 15000, encoding = 'utf8', onLine = null } = {}) {

@@ -1,4 +1,5 @@
-// The few requests of Kafka's own protocol that tests need and kcat has not: topics made, changed and deleted.
+// The few requests of Kafka's own protocol that tests need and kcat has not: topics made, changed and deleted,
+// records deleted, rights given.
 //
 // Each call opens a plain connection of its own. Versions are those before the flexible encodings, which Kafka 3 and 4
 // both take.
@@ -80,4 +81,30 @@ export async function alterTopic(port, name, configs) {
   answer.int(4);
   answer.int(4);
   refuse(`topic ${name} is not changed`, answer.int(2), answer.text());
+}
+
+const kinds = { topic: 2, group: 3, cluster: 4, transactional: 5 };
+const operations = { all: 2, read: 3, write: 4, describe: 8, 'idempotent-write': 12 };
+
+/** Gives rights; `rights`: [kind, name, operation] each, as in ['topic', 'notes', 'read']. The broker needs an authorizer. */
+export async function allow(port, principal, rights) {
+  const answer = await request(port, 30, 1, array(rights.map(([kind, name, operation]) => Buffer.concat([
+    int8(kinds[kind]), text(name), int8(3), text(principal), text('*'), int8(operations[operation]), int8(3),
+  ]))));
+  answer.int(4);
+  for (let left = answer.int(4); left > 0; left -= 1) refuse(`rights of ${principal} are not given`, answer.int(2), answer.text());
+}
+
+/** Deletes what is before an offset, as retention does. */
+export async function deleteRecords(port, name, partition, before) {
+  const answer = await request(port, 21, 1, Buffer.concat([
+    array([Buffer.concat([text(name), array([Buffer.concat([int32(partition), int32(0), int32(before)])])])]), int32(10000),
+  ]));
+  answer.int(4);
+  answer.int(4);
+  answer.text();
+  answer.int(4);
+  answer.int(4);
+  answer.at += 8;
+  refuse(`records of ${name} are not deleted`, answer.int(2));
 }

@@ -1,0 +1,71 @@
+// Faults of Kafka and of its configuration that a bridge can live with: each is named in the log once, by /ready, and by a
+// metric, costs nothing, and is over when it is mended.
+
+import { readFileSync } from 'node:fs';
+import { Checks, same, sleep, truth, until } from '../integration/lib/harness.mjs';
+import { RedisServer } from '../cluster/lib/redis.mjs';
+import { Broker } from './broker.mjs';
+import { Bridge, setup } from './lib/bridge.mjs';
+import { emitted, readStream } from './lib/stream.mjs';
+
+const checks = new Checks('told');
+const routes = (...names) => ({ topics: Object.fromEntries(names.map((name) => [name, [{ emit: name, args: ['{record.value.n}'], to: 'all' }]])) });
+const redis = await setup(checks, () => RedisServer.start({}));
+const store = redis.client();
+
+/** Seconds of the processor that a process has had. */
+const processor = (pid) => {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+};
+const lines = (bridge, event) => (bridge.log().match(new RegExp(` ${event}(?=\\s)`, 'g')) ?? []).length;
+const seen = async (event) => emitted(await readStream(store)).filter(([name]) => name === event).map(([, value]) => value);
+
+/** Runs `body(bridge)` with a bridge, which must end well. */
+async function withBridge(given, body) {
+  const bridge = await Bridge.start({ redis, ready: false, ...given });
+  try {
+    await body(bridge);
+    same(await bridge.terminate(), 0, 'exit code');
+    truth(!bridge.complaint(), bridge.complaint());
+  } catch (error) {
+    error.message += `\n---- end of the log ----\n${bridge.log().slice(-2500)}`;
+    throw error;
+  } finally {
+    await bridge.stop();
+  }
+}
+
+const strict = await setup(checks, () => Broker.start(Broker.withUser));
+await strict.warm();
+await setup(checks, () => strict.createTopic('read-only', 1));
+await setup(checks, () => strict.allow([['topic', 'read-only', 'read'], ['group', 'sio', 'read']]));
+
+await checks.step('a user who may only read: told once with the remedy, by /ready and by a metric; few attempts, little time; records come in; mended, it is ready', async () => {
+  await withBridge({ ...strict.asUser(), name: 'reader', routes: routes('read-only') }, async (bridge) => {
+    await until(3000, async () => (await bridge.readiness().catch(() => null))?.checks.producer.ok === false, '/ready to name the producer');
+    const { code, checks: { producer } } = await bridge.readiness();
+    same(code, 503, '/ready');
+    truth(/uthorization/.test(producer.detail) && /write/.test(producer.detail), `the check says ${producer.detail}`);
+    await bridge.holds(1);
+    const before = processor(bridge.pid);
+    await strict.produce('read-only', [{ key: 'k', value: '{"n":1}' }]);
+    await until(5000, async () => (await seen('read-only')).length === 1, 'the record on the stream');
+    await sleep(6000);
+    const spent = processor(bridge.pid) - before;
+    truth(spent < 0.5, `${spent} s of the processor in 6 s`);
+    const anew = await bridge.metric('sio_bridge_producer_made_anew_total');
+    truth(anew >= 2 && anew <= 8, `${anew} producers made anew`);
+    same([await bridge.metric('sio_bridge_producer_refused'), lines(bridge, 'producer_refused')], [1, 1], 'metric, and lines of the log');
+    await strict.createTopic('out', 1);
+    await strict.allow([['topic', 'out', 'write'], ['topic', 'out', 'describe']]);
+    await until(20000, async () => (await bridge.readiness()).code === 200, '/ready to be 200');
+    same([await bridge.metric('sio_bridge_producer_refused'), lines(bridge, 'producer_taken')], [0, 1], 'metric, and lines of the log');
+    await store.xadd('sio:events', '*', 'v', '1', 'kind', 'event', 'topic', 'out', 'nsp', '/', 'sid', 'x', 'user', 'u', 'seq', '1', 'time', '1', 'node', 't', 'data', '[1]');
+    same((await strict.waitForRecords('out', 1)).length, 1, 'records out');
+  });
+}, { timeout: 60000 });
+
+await strict.end();
+await redis.end();
+await checks.end([]);
