@@ -338,7 +338,8 @@ void Bridge::on_inlet_lost(const Error& error) {
 bool Bridge::is_well() const {
     return probe_->is_reachable() && commands_.is_up() &&
            (inlet_ == nullptr || !inlet_->is_wanted() || inlet_->is_reading()) &&
-           (outlet_ == nullptr || outlet_->is_leader() || !outlet_->leader().empty()) && producer_->trouble().empty();
+           (outlet_ == nullptr || outlet_->is_leader() || !outlet_->leader().empty()) && producer_->trouble().empty() &&
+           dead_letters_->trouble().empty() && (outlet_ == nullptr || outlet_->refused_topics() == 0);
 }
 
 bool Bridge::is_ready() { return is_well() && !is_draining_; }
@@ -373,6 +374,12 @@ std::string Bridge::checks() const {
     }
     check("producer", producer_->trouble().empty(),
           producer_->trouble().empty() ? "nothing is known against it" : producer_->trouble());
+    const std::string refusals = outlet_ == nullptr ? std::string() : outlet_->refusals();
+    check("topics", refusals.empty(), refusals.empty() ? "none is refused" : refusals);
+    check("dead_letters", dead_letters_->trouble().empty(),
+          dead_letters_->trouble().empty()
+              ? counted(static_cast<std::int64_t>(dead_letters_->waiting()), "letter") + " waiting"
+              : dead_letters_->trouble());
     return out.object();
 }
 
@@ -618,9 +625,14 @@ void Bridge::replay_next(const std::shared_ptr<Replay>& replay) {
         replay->add(id, done);
         go_on_replaying(replay);
     };
-    if (!header_of(letter, "sio-bytes").empty() || !header_of(letter, "sio-id").empty()) {
+    if (!header_of(letter, "sio-bytes").empty()) {
         return next(
             fail(Errc::not_found, "its value was too large to be kept; it is still where it came from, perhaps"));
+    }
+    if (!header_of(letter, "sio-id").empty()) {
+        return next(fail(Errc::not_found, "it is an event on its way to Kafka: once " +
+                                              std::string(header_of(letter, "sio-topic")) +
+                                              " takes it, produce it there"));
     }
     std::vector<kafka::Header> headers;
     for (const auto& [name, value] : letter.headers) {

@@ -8,7 +8,8 @@ namespace sio::bridge {
 namespace {
 
 constexpr base::Millis retry_pause = 1'000;
-constexpr base::Millis complaint_pause = 30'000;
+constexpr base::Millis refused_pause =
+    10'000;  // a refusal of Kafka's costs the events that are under way a moment, too
 constexpr std::size_t max_reason_bytes = 1024;
 
 std::string cut(std::string_view reason) {
@@ -41,11 +42,7 @@ private:
 };
 
 DeadLetters::DeadLetters(net::Loop& loop, kafka::Producer& producer, std::string topic)
-    : loop_(loop),
-      producer_(producer),
-      topic_(std::move(topic)),
-      retry_(std::make_unique<Retry>(*this)),
-      complained_at_(loop.now() - complaint_pause) {}
+    : loop_(loop), producer_(producer), topic_(std::move(topic)), retry_(std::make_unique<Retry>(*this)) {}
 
 DeadLetters::~DeadLetters() { producer_.forget(*this); }
 
@@ -79,16 +76,27 @@ std::uint64_t DeadLetters::bury(const kafka::Record& record, Poison kind, std::s
     return add(std::move(letter));
 }
 
-void DeadLetters::bury_entry(std::string_view topic, std::string_view entry, std::string_view reason,
-                             std::function<void()> done) {
-    const std::string why = cut(reason);
-    log::error("dead", "entry_refused", {{"topic", topic}, {"entry", entry}, {"reason", why}});
+void DeadLetters::bury_event(const kafka::Outgoing& record, std::string_view entry, std::string_view kind,
+                             std::string_view reason, std::function<void()> done) {
     Letter letter;
-    letter.headers = {{"sio-reason", why},
-                      {"sio-error", std::string(to_string(Poison::too_large))},
-                      {"sio-topic", std::string(topic)},
-                      {"sio-id", std::string(entry)},
-                      {"sio-failed-at", std::to_string(loop_.wall_clock())}};
+    if (record.key) letter.key.emplace(*record.key);
+    for (const kafka::Header& header : record.headers) {
+        letter.headers.emplace_back(header.name,
+                                    header.value ? std::optional<std::string>(*header.value) : std::nullopt);
+    }
+    if (kind == to_string(Poison::too_large)) {
+        letter.headers.emplace_back("sio-bytes", std::to_string(record.value ? record.value->size() : 0));
+    } else if (record.value) {
+        letter.value.emplace(*record.value);
+    }
+    for (auto& [name, value] : {std::pair<std::string_view, std::string>{"sio-reason", cut(reason)},
+                                {"sio-error", std::string(kind)},
+                                {"sio-topic", std::string(record.topic)},
+                                {"sio-id", std::string(entry)},
+                                {"sio-failed-at", std::to_string(loop_.wall_clock())}}) {
+        std::erase_if(letter.headers, [&](const auto& header) { return header.first == name; });
+        letter.headers.emplace_back(name, value);
+    }
     letter.done = std::move(done);
     static_cast<void>(add(std::move(letter)));
 }
@@ -96,6 +104,8 @@ void DeadLetters::bury_entry(std::string_view topic, std::string_view entry, std
 std::uint64_t DeadLetters::add(Letter letter) {
     std::uint64_t bytes = (letter.key ? letter.key->size() : 0) + (letter.value ? letter.value->size() : 0);
     for (const auto& [name, value] : letter.headers) bytes += name.size() + (value ? value->size() : 0);
+    letter.bytes = bytes;
+    bytes_ += bytes;
     const std::uint64_t tag = next_++;
     Letter& kept = letters_.emplace(tag, std::move(letter)).first->second;
     if (topic_.empty()) {
@@ -135,8 +145,9 @@ void DeadLetters::failed(std::uint64_t tag, const Error& error) {
         letter.key.reset();
         ++stats_.cut;
         pause = 0;
-    } else {
+    } else if (error.code != Errc::unavailable) {
         complain(error.what);
+        if (error.code != Errc::not_found) pause = refused_pause;
     }
     if (!retry_->is_armed()) loop_.timers().arm(*retry_, loop_.now() + pause);
 }
@@ -144,6 +155,7 @@ void DeadLetters::failed(std::uint64_t tag, const Error& error) {
 void DeadLetters::send_all() {
     if (topic_.empty()) {
         auto letters = std::exchange(letters_, {});
+        bytes_ = 0;
         for (auto& [tag, letter] : letters) {
             ++stats_.written;
             letter.done();
@@ -162,15 +174,24 @@ void DeadLetters::on_report(std::uint64_t tag, const Error* error) {
     if (found == letters_.end()) return;
     if (error != nullptr) return failed(tag, *error);
     ++stats_.written;
+    if (!trouble_.empty()) log::info("dead", "topic_taken", {{"topic", topic_}});
+    trouble_.clear();
+    bytes_ -= found->second.bytes;
     const auto done = std::move(found->second.done);
     letters_.erase(found);
     done();
 }
 
+/// Once, until a letter is written.
 void DeadLetters::complain(std::string_view why) {
-    if (loop_.now() - complained_at_ < complaint_pause) return;
-    complained_at_ = loop_.now();
-    log::error("dead", "topic_unavailable", {{"topic", topic_}, {"waiting", letters_.size()}, {"reason", why}});
+    if (trouble_.empty()) {
+        log::error("dead", "topic_unavailable",
+                   {{"topic", topic_},
+                    {"waiting", letters_.size()},
+                    {"reason", why},
+                    {"remedy", "make the topic, and let the user write it"}});
+    }
+    trouble_ = why;
 }
 
 }  // namespace sio::bridge

@@ -43,9 +43,16 @@ public:
     /// Takes a copy; returns the bytes it keeps. `done` is called in a later turn, when Kafka has it; not when it is
     /// destroyed before.
     std::uint64_t bury(const kafka::Record& record, Poison kind, std::string_view reason, std::function<void()> done);
-    /// An entry of the stream of events that Kafka will not have: without its value, which stays in the stream.
-    void bury_entry(std::string_view topic, std::string_view entry, std::string_view reason,
-                    std::function<void()> done);
+    /// A record of the entry `entry` of the stream of events that Kafka will not have, with the word `kind` for why.
+    /// One that is too large goes without its value, which stays in the stream.
+    void bury_event(const kafka::Outgoing& record, std::string_view entry, std::string_view kind,
+                    std::string_view reason, std::function<void()> done);
+    /// So many wait already that no more should come: memory.
+    [[nodiscard]] bool is_full() const noexcept {
+        return letters_.size() >= max_waiting || bytes_ >= max_waiting_bytes;
+    }
+    /// Why letters cannot be written, from the first refusal until one is written; empty: they can.
+    [[nodiscard]] const std::string& trouble() const noexcept { return trouble_; }
 
     /// Letters that wait, and their bytes.
     [[nodiscard]] std::size_t waiting() const noexcept { return letters_.size(); }
@@ -53,11 +60,15 @@ public:
     [[nodiscard]] const std::string& topic() const noexcept { return topic_; }
 
 private:
+    static constexpr std::size_t max_waiting = 1'000;
+    static constexpr std::uint64_t max_waiting_bytes = std::uint64_t{16} << 20U;
+
     struct Letter {
         std::optional<std::string> key;
         std::optional<std::string> value;
         std::vector<std::pair<std::string, std::optional<std::string>>> headers;
         std::function<void()> done;
+        std::uint64_t bytes = 0;
         bool is_open = false;  // with the producer
         bool is_cut = false;
     };
@@ -76,7 +87,8 @@ private:
     std::map<std::uint64_t, Letter> letters_;  // by age
     std::uint64_t next_ = 1;
     std::unique_ptr<Retry> retry_;
-    base::Millis complained_at_;
+    std::uint64_t bytes_ = 0;  // of letters_
+    std::string trouble_;
     Stats stats_;
 };
 

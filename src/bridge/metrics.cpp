@@ -91,7 +91,10 @@ std::string Bridge::metrics_text() {
         out.counter("sio_bridge_events_malformed_total", "Entries that make no sense.", events.malformed);
         out.counter("sio_bridge_produce_failures_total", "Events that Kafka would not take; tried again.",
                     events.failed);
-        out.counter("sio_bridge_events_refused_total", "Events that Kafka cannot have; dead letters.", events.refused);
+        out.counter("sio_bridge_events_refused_total", "Events that Kafka will not have; dead letters.",
+                    events.refused);
+        out.gauge("sio_bridge_topics_refused", "Topics for events that are not there or that we may not write.",
+                  static_cast<double>(outlet_->refused_topics()));
         out.counter("sio_bridge_events_trimmed_total", "Entries that were trimmed before they were carried.",
                     events.trimmed);
         out.gauge("sio_bridge_events_open", "Events given to Kafka and not reported yet.",

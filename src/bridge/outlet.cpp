@@ -17,9 +17,15 @@ namespace {
 constexpr std::size_t max_page = 500;                            // entries asked for at a time
 constexpr std::size_t max_reply_bytes = std::size_t{16} << 20U;  // of such a page; fewer are asked for when it is more
 constexpr base::Millis block = 1'000;
-constexpr std::string_view block_text = "1000";
-constexpr base::Millis lease_margin = 500;  // the lease counts as over so long before Redis says so
-constexpr base::Millis look_again_pause = 5'000;
+constexpr base::Millis short_block = 20;          // while entries wait for a report, to be looked at again
+constexpr base::Millis lease_margin = 500;        // the lease counts as over so long before Redis says so
+constexpr base::Millis look_again_pause = 5'000;  // at a topic that was refused
+constexpr base::Millis topic_patience = 60'000;   // for a topic that was refused; then its entries are dead letters
+constexpr base::Millis memory = 60'000;           // of what was refused for good
+constexpr base::Millis remake_pause = 20;         // of the producer
+constexpr std::size_t window_share = 4;           // of those refused together are sent together next
+constexpr std::size_t found_window = 64;          // once the one has been found
+constexpr std::size_t max_topics = 1'024;         // remembered
 constexpr base::Millis complaint_pause = 10'000;
 constexpr std::size_t max_acks = 500;  // in one command
 
@@ -69,6 +75,16 @@ std::string lifecycle_value(std::string_view kind, std::string_view nsp, std::st
     return out += '}';
 }
 
+/// Why an entry is refused, as the header `sio-error` says it.
+std::string_view word_of(Errc code) noexcept {
+    switch (code) {
+        case Errc::too_large: return to_string(Poison::too_large);
+        case Errc::denied: return "denied";
+        case Errc::not_found: return "no_topic";
+        default: return "refused";
+    }
+}
+
 constexpr std::string_view lone_placeholder = R"({"_placeholder":true,"num":0})";
 
 }  // namespace
@@ -97,6 +113,20 @@ struct Outlet::Fields {
         return !kind.empty() && !data.empty() && (kind != "event" || !topic.empty()) && base::parse_decimal(seq) &&
                base::parse_decimal(time) && base::is_utf8(data) && json::is_valid(data);
     }
+};
+
+/// A record that outlives the call it came with.
+struct Outlet::Letter {
+    explicit Letter(const kafka::Outgoing& of) : topic(of.topic) {
+        if (of.key) key.emplace(*of.key);
+        if (of.value) value.emplace(*of.value);
+        for (const kafka::Header& header : of.headers) {
+            headers.emplace_back(header.name, std::string(header.value.value_or("")));
+        }
+    }
+    std::string topic;
+    std::optional<std::string> key, value;
+    std::vector<std::pair<std::string, std::string>> headers;
 };
 
 struct Outlet::Go final : base::Timer {
@@ -180,7 +210,7 @@ void Outlet::begin() {
     ++term_;
     is_reading_ = false;
     waiting_.clear();
-    put_off_.clear();
+    take_up(true);
     go_on();
 }
 
@@ -214,7 +244,7 @@ void Outlet::on_lost_answer() {
     if (stage_ != Stage::fresh) return;
     stage_ = Stage::old;
     cursor_ = "0-0";
-    put_off_.clear();
+    take_up(true);
 }
 
 void Outlet::go_on_soon() {
@@ -238,11 +268,9 @@ void Outlet::go_on() {
         waiting_.pop_front();
     }
     if (is_reading_) return;
-    if (stage_ == Stage::fresh && !put_off_.empty() && loop_.now() >= look_again_at_) {
-        if (open_count_ != 0 || !acks_.empty()) return;  // else what is under way would be carried twice
+    if (stage_ == Stage::fresh && take_up(false)) {
         stage_ = Stage::old;
         cursor_ = "0-0";
-        put_off_.clear();
     }
     if (open_count_ + page_ > options_.max_open || !reader_.is_up()) return;
     switch (stage_) {
@@ -269,8 +297,6 @@ void Outlet::make_group() {
 }
 
 void Outlet::read_old() {
-    // What is under way of an earlier term is pending still.
-    if (cursor_ == "0-0" && (open_count_ != 0 || !acks_.empty())) return;
     is_reading_ = reader_.send(
         {"XAUTOCLAIM", options_.stream, options_.group, options_.node, "0", cursor_, "COUNT", std::to_string(page_)},
         [this, alive = std::weak_ptr<char>(alive_), term = term_](const redis::Reply* reply) {
@@ -290,17 +316,16 @@ void Outlet::on_old(std::uint64_t term, const redis::Reply* reply) {
     if (reply->items.size() > 2) stats_.trimmed += reply->items[2].items.size();
     stats_.taken_over += reply->items[1].items.size();
     take_entries(reply->items[1].items);
-    if (cursor_ == "0-0") {
-        stage_ = Stage::fresh;
-        look_again_at_ = loop_.now() + look_again_pause;
-    }
+    if (cursor_ == "0-0") stage_ = Stage::fresh;
     go_on_soon();
 }
 
 void Outlet::read_fresh() {
     const std::string count = std::to_string(page_);
+    const bool waits = put_off_ > refused_topics();
+    const std::string patience = std::to_string(waits ? short_block : block);
     is_reading_ = reader_.send_blocking(
-        {"XREADGROUP", "GROUP", options_.group, options_.node, "COUNT", count, "BLOCK", block_text, "STREAMS",
+        {"XREADGROUP", "GROUP", options_.group, options_.node, "COUNT", count, "BLOCK", patience, "STREAMS",
          options_.stream, ">"},
         block, [this, alive = std::weak_ptr<char>(alive_), term = term_](const redis::Reply* reply) {
             if (!alive.expired()) on_fresh(term, reply);
@@ -328,6 +353,7 @@ void Outlet::take_entries(std::span<const redis::Reply> entries) {
         if (entry.items.size() != 2) continue;
         const std::string_view id = entry.items[0].text;
         const auto words = entry.items[1].items;
+        if (stage_ == Stage::old && under_way_.contains(std::string(id))) continue;
         if (words.empty()) {  // trimmed, as Redis before 7.0 tells it
             ++stats_.trimmed;
             settle(id);
@@ -400,54 +426,203 @@ bool Outlet::carry(std::string_view id, const Fields& fields) {
 }
 
 bool Outlet::give(std::string_view id, const kafka::Outgoing& record) {
-    const std::string topic(record.topic);
-    if (put_off_.contains(topic)) return true;  // pending, with those before it
+    Topic& to = topic(record.topic);
+    if (to.is_put_off || pass_over(to, id, record)) return true;  // pending, with those before it; or dealt with
     if (open_count_ >= options_.max_open) return false;
+    if (to.window != 0 && to.open == 0 && cluster::StreamId::parse(id).value_or(to.window_end) > to.window_end) {
+        to.window = 0;
+    }
+    if (to.window != 0 && to.open >= to.window) return false;
+    const bool is_first = to.generation != producer_.generation();
+    if (to.open > 0 && (is_first || to.is_refused)) {
+        put_off(to, 0);  // until the one under way is reported
+        return true;
+    }
     const std::uint64_t tag = first_tag_ + open_.size();
     const auto taken = producer_.produce(record, *this, tag);
     if (taken) {
-        open_.push_back({std::string(id), topic, false});
+        Open open{std::string(id), &to, is_first || to.window == 1 || to.is_refused, false, nullptr};
+        if (open.is_alone) open.letter = std::make_unique<Letter>(record);
+        open_.push_back(std::move(open));
+        under_way_.emplace(id);
         ++open_count_;
+        ++to.open;
         return true;
     }
-    if (taken.error().code == Errc::unavailable) return false;
-    if (taken.error().code == Errc::too_large || taken.error().code == Errc::malformed) {
-        // Kafka will never have it. Its value stays in the stream of events until that is trimmed.
-        ++stats_.refused;
-        dead_letters_.bury_entry(topic, id, taken.error().what,
-                                 [this, alive = std::weak_ptr<char>(alive_), id = std::string(id)] {
-                                     if (!alive.expired()) settle(id);
-                                 });
-        return true;
+    switch (taken.error().code) {
+        case Errc::unavailable:
+            // Its queue is full, and a report will come; or it is being made anew.
+            if (producer_.open() == 0 && producer_.trouble().empty() && !go_->is_armed()) {
+                loop_.timers().arm(*go_, loop_.now() + remake_pause);
+            }
+            return false;
+        case Errc::too_large:
+        case Errc::malformed:
+            log::error("outlet", "entry_refused", {{"topic", to.name}, {"entry", id}, {"reason", taken.error().what}});
+            bury(to, id, record, word_of(taken.error().code), taken.error().what);
+            return true;
+        default: refuse(to, taken.error()); return true;
     }
-    put_off(topic, taken.error());
+}
+
+// --- what Kafka refuses ---------------------------------------------------------------------------------------------
+
+Outlet::Topic& Outlet::topic(std::string_view name) {
+    if (const auto found = topics_.find(std::string(name)); found != topics_.end()) return found->second;
+    if (topics_.size() >= max_topics) {
+        std::erase_if(topics_, [](const auto& one) {
+            const Topic& topic = one.second;
+            return topic.open == 0 && !topic.is_put_off && !topic.is_refused && topic.window == 0;
+        });
+    }
+    Topic& made = topics_[std::string(name)];
+    made.name = name;
+    return made;
+}
+
+/// Its entries stay where they are until the next look at what is old, which is not before `pause`.
+void Outlet::put_off(Topic& topic, base::Millis pause) {
+    if (!std::exchange(topic.is_put_off, true)) ++put_off_;
+    topic.look_again_at = loop_.now() + pause;
+}
+
+/// Has entries of topics that were put off looked at again: of those that are due, or of all. Not while one is open: if
+/// it came back, it would be behind them. Returns whether there are such.
+bool Outlet::take_up(bool all) {
+    if (put_off_ == 0) return false;
+    bool has_some = false;
+    for (auto& [name, topic] : topics_) {
+        if (!topic.is_put_off || topic.open > 0 || (!all && loop_.now() < topic.look_again_at)) continue;
+        topic.is_put_off = false;
+        --put_off_;
+        has_some = true;
+        if (topic.suspects == 0) continue;
+        const std::size_t together = topic.window == 0 ? topic.suspects : std::min(topic.window, topic.suspects);
+        topic.window = std::max<std::size_t>(together / window_share, 1);
+        topic.suspects = 0;
+    }
+    return has_some;
+}
+
+bool Outlet::pass_over(Topic& topic, std::string_view id, const kafka::Outgoing& record) {
+    const base::Millis now = loop_.now();
+    std::string_view word;
+    std::string_view reason = topic.reason;
+    if (topic.is_refused) {
+        if (topic.open == 0 && now >= topic.ask_at) {
+            topic.ask_at = now + look_again_pause;
+            return false;
+        }
+        if (topic.open > 0) return false;
+        if (now - topic.refused_at < topic_patience) {
+            put_off(topic, std::max<base::Millis>(topic.ask_at - now, 0));
+            return true;
+        }
+        word = topic.word;
+    } else if (!record.key && now < topic.keyless_until) {
+        word = word_of(Errc::malformed);
+    } else if (now < topic.size_until && record.value && record.value->size() >= topic.size) {
+        word = word_of(Errc::too_large);
+    }
+    if (word.empty()) return false;
+    bury(topic, id, record, word, reason);
     return true;
 }
 
-void Outlet::put_off(const std::string& topic, const Error& error) {
-    if (put_off_.empty()) look_again_at_ = loop_.now() + look_again_pause;
-    if (put_off_.emplace(topic, error.what).second) {
-        log::error("outlet", "topic_refused", {{"topic", topic}, {"reason", error.what}});
+void Outlet::bury(Topic& topic, std::string_view id, const kafka::Outgoing& record, std::string_view word,
+                  std::string_view reason) {
+    if (dead_letters_.is_full()) return put_off(topic, look_again_pause);
+    ++stats_.refused;
+    under_way_.emplace(id);
+    dead_letters_.bury_event(record, id, word, reason,
+                             [this, alive = std::weak_ptr<char>(alive_), id = std::string(id)] {
+                                 if (!alive.expired()) settle(id);
+                             });
+}
+
+/// Kafka has refused a request for one of its records. Whether for this one shows when it stands alone.
+void Outlet::on_refusal(Open& open, const Error& error) {
+    Topic& topic = *open.topic;
+    under_way_.erase(open.id);
+    if (!open.is_alone) {
+        const auto id = cluster::StreamId::parse(open.id).value_or(cluster::StreamId{});
+        topic.window_end = topic.suspects == 0 && topic.window == 0 ? id : std::max(topic.window_end, id);
+        ++topic.suspects;
+        return put_off(topic, 0);
     }
+    if (topic.window != 0) topic.window = found_window;
+    const Letter& letter = *open.letter;
+    log::error("outlet", "entry_refused", {{"topic", topic.name}, {"entry", open.id}, {"reason", error.what}});
+    topic.reason = error.what;
+    if (error.code == Errc::too_large) {
+        topic.size = letter.value ? letter.value->size() : 0;
+        topic.size_until = loop_.now() + memory;
+    } else if (!letter.key) {
+        topic.keyless_until = loop_.now() + memory;
+    }
+    std::vector<kafka::Header> headers;
+    for (const auto& [name, value] : letter.headers) headers.push_back({name, value});
+    kafka::Outgoing record;
+    record.topic = letter.topic;
+    if (letter.key) record.key = *letter.key;
+    if (letter.value) record.value = *letter.value;
+    record.headers = headers;
+    bury(topic, open.id, record, word_of(error.code), error.what);
+}
+
+/// The topic is not there, or we may not write it.
+void Outlet::refuse(Topic& topic, const Error& error) {
+    topic.reason = error.what;
+    topic.word = word_of(error.code);
+    topic.ask_at = loop_.now() + look_again_pause;
+    if (!std::exchange(topic.is_refused, true)) {
+        topic.refused_at = loop_.now();
+        log::error("outlet", "topic_refused",
+                   {{"topic", topic.name},
+                    {"reason", error.what},
+                    {"remedy", error.code == Errc::denied ? "let the user write it" : "make the topic"},
+                    {"dead_letters_after_s", topic_patience / 1000}});
+    }
+    const bool is_over = loop_.now() - topic.refused_at >= topic_patience;
+    put_off(topic, is_over ? 0 : look_again_pause);  // to be dead letters, or to wait
+}
+
+std::string Outlet::refusals() const {
+    std::string all;
+    for (const auto& [name, topic] : topics_) {
+        if (topic.is_refused) all += (all.empty() ? "" : "; ") + topic.reason;
+    }
+    return all;
+}
+
+std::size_t Outlet::refused_topics() const noexcept {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(topics_, [](const auto& one) { return one.second.is_refused; }));
 }
 
 void Outlet::on_report(std::uint64_t tag, const Error* error) {
     Open& open = open_[tag - first_tag_];
+    Topic& topic = *open.topic;
     open.is_done = true;
     --open_count_;
+    --topic.open;
     if (error == nullptr) {
         ++stats_.produced;
+        topic.generation = producer_.generation();
+        if (std::exchange(topic.is_refused, false)) log::info("outlet", "topic_taken", {{"topic", topic.name}});
         settle(open.id);
-    } else if (error->code == Errc::too_large) {
-        ++stats_.refused;
-        dead_letters_.bury_entry(open.topic, open.id, error->what,
-                                 [this, alive = std::weak_ptr<char>(alive_), id = open.id] {
-                                     if (!alive.expired()) settle(id);
-                                 });
+    } else if (error->code == Errc::too_large || error->code == Errc::malformed) {
+        on_refusal(open, *error);
     } else {
         ++stats_.failed;
-        put_off(open.topic, *error);
+        under_way_.erase(open.id);
+        if (error->code == Errc::unavailable) {
+            put_off(topic, 0);
+        } else {
+            refuse(topic, *error);
+        }
     }
+    open.letter.reset();
     while (!open_.empty() && open_.front().is_done) {
         open_.pop_front();
         ++first_tag_;
@@ -456,6 +631,7 @@ void Outlet::on_report(std::uint64_t tag, const Error* error) {
 }
 
 void Outlet::settle(std::string_view id) {
+    under_way_.emplace(id);
     acks_.emplace_back(id);
     go_on_soon();
     if (acks_.size() >= max_acks) flush_acks();
@@ -473,7 +649,9 @@ void Outlet::flush_acks() {
             is_acking_ = false;
             if (reply == nullptr) return;
             if (reply->is_error()) return complain("ack_refused", reply->text);
-            acks_.erase(acks_.begin(), acks_.begin() + static_cast<std::ptrdiff_t>(count));
+            const auto end = acks_.begin() + static_cast<std::ptrdiff_t>(count);
+            for (auto id = acks_.begin(); id != end; ++id) under_way_.erase(*id);
+            acks_.erase(acks_.begin(), end);
             flush_acks();
             go_on_soon();
         });

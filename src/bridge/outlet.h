@@ -5,6 +5,9 @@
 // lease, a key that expires. Whoever gets it begins with what any bridge has read and not acknowledged, in the order of
 // the stream, and goes on with what is new. So an entry is repeated when its bridge died between Kafka's word and
 // Redis's, and none is left out. Source: doc/protocol/stream.md.
+//
+// What Kafka refuses for good is a dead letter. It refuses whole requests: those of its entries are then sent again a
+// few at a time, until the one stands alone, and what follows them in their topic waits, so that the order holds.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +17,12 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/timer_wheel.h"
 #include "bridge/dead_letters.h"
+#include "cluster/stream_id.h"
 #include "kafka/producer.h"
 #include "net/loop.h"
 #include "redis/connection.h"
@@ -41,7 +46,7 @@ struct OutletStats {
     std::uint64_t taken_over = 0;  ///< entries that a bridge had read and not acknowledged
     std::uint64_t failed = 0;      ///< reports of failure; tried again
     std::uint64_t trimmed = 0;     ///< entries that went before they could be carried over
-    std::uint64_t refused = 0;     ///< entries that Kafka cannot have; dead letters
+    std::uint64_t refused = 0;     ///< entries that Kafka will not have; dead letters
     std::uint64_t leases = 0;      ///< times this bridge began to carry events
 };
 
@@ -68,6 +73,9 @@ public:
     [[nodiscard]] const std::string& leader() const noexcept { return leader_; }
     /// Entries with Kafka and not reported.
     [[nodiscard]] std::size_t open() const noexcept { return open_count_; }
+    /// Topics that are not there or that we may not write, with the reason; a sentence each.
+    [[nodiscard]] std::string refusals() const;
+    [[nodiscard]] std::size_t refused_topics() const noexcept;
     [[nodiscard]] const OutletStats& stats() const noexcept { return stats_; }
 
     static constexpr base::Millis lease = 5'000;
@@ -79,10 +87,39 @@ private:
         old,       ///< what was read and not acknowledged, page by page
         fresh,     ///< what is new
     };
+    struct Letter;  // a record, copied
+    /// A topic, while there is something to remember of it.
+    struct Topic {
+        std::string name;
+        std::size_t open = 0;  // entries with the producer
+        // Entries are passed over: they stay pending, until a look at what is old, once none is open.
+        bool is_put_off = false;
+        base::Millis look_again_at = 0;
+        // Of the instance of the producer by which a record got through. Before, one record at a time is given: a
+        // broker that knows nothing of an instance would take its second request though it has refused the first.
+        std::uint64_t generation = 0;
+        // Entries that were refused together: up to the last of them, only so many are under way at a time (0: any).
+        std::size_t suspects = 0;
+        std::size_t window = 0;
+        cluster::StreamId window_end;
+        // What was refused when it stood alone, and so would be again, for a while.
+        base::Millis keyless_until = 0;
+        base::Millis size_until = 0;
+        std::size_t size = 0;  // of the value
+        // The topic as a whole is refused.
+        bool is_refused = false;
+        base::Millis refused_at = 0;
+        base::Millis ask_at = 0;  // then one entry is tried
+        std::string reason;
+        std::string_view word;  // as the header sio-error says it
+    };
     struct Open {
         std::string id;
-        std::string topic;
+        Topic* topic = nullptr;
+        bool is_alone = false;  // no other of the topic can have been in its request
         bool is_done = false;
+        // What a dead letter needs, when it stands alone.
+        std::unique_ptr<Letter> letter;
     };
     /// An entry that could not be given to the producer yet, copied.
     struct Waiting {
@@ -116,7 +153,15 @@ private:
     bool give(std::string_view id, const kafka::Outgoing& record);
     void settle(std::string_view id);
     void flush_acks();
-    void put_off(const std::string& topic, const Error& error);
+    Topic& topic(std::string_view name);
+    void put_off(Topic& topic, base::Millis pause);
+    bool take_up(bool all);
+    /// Whether it is not to be given to the producer, since Kafka would refuse it.
+    bool pass_over(Topic& topic, std::string_view id, const kafka::Outgoing& record);
+    void bury(Topic& topic, std::string_view id, const kafka::Outgoing& record, std::string_view word,
+              std::string_view reason);
+    void on_refusal(Open& open, const Error& error);
+    void refuse(Topic& topic, const Error& error);
     void complain(std::string_view event, std::string_view why);
 
     net::Loop& loop_;
@@ -144,11 +189,11 @@ private:
     std::size_t open_count_ = 0;
     std::deque<Waiting> waiting_;
     std::vector<std::string> acks_;
-    bool is_acking_ = false;  // the first of them are being acknowledged
-    /// Topics that Kafka would not take: their entries stay where they are until the next look at what is old.
-    std::unordered_map<std::string, std::string> put_off_;
-    base::Millis look_again_at_ = 0;
-    std::size_t page_;  // entries asked for at a time
+    bool is_acking_ = false;                     // the first of them are being acknowledged
+    std::unordered_set<std::string> under_way_;  // ids with the producer, with the dead letters, in acks_
+    std::unordered_map<std::string, Topic> topics_;
+    std::size_t put_off_ = 0;  // of topics_
+    std::size_t page_;         // entries asked for at a time
 
     std::unique_ptr<Go> go_;
     base::Millis complained_at_;

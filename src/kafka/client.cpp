@@ -60,7 +60,12 @@ const Properties& defaults_of(Kind kind) {
         all.emplace_back("max.poll.interval.ms", "300000");
         return all;
     }();
-    return kind == Kind::consumer ? consumer : both;
+    static const Properties producer = [] {
+        Properties all = both;
+        all.emplace_back("topic.metadata.propagation.max.ms", "5000");  // then a topic counts as not there
+        return all;
+    }();
+    return kind == Kind::consumer ? consumer : producer;
 }
 
 }  // namespace
@@ -135,6 +140,8 @@ Errc code_of(rd_kafka_resp_err_t code) noexcept {
         case RD_KAFKA_RESP_ERR__AUTHENTICATION: return Errc::denied;
         case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
         case RD_KAFKA_RESP_ERR_INVALID_RECORD:
+        case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
+        case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
         case RD_KAFKA_RESP_ERR__INVALID_ARG: return Errc::malformed;
         default: return Errc::unavailable;
     }

@@ -24,6 +24,7 @@ constexpr std::size_t reports_per_clock = 16;
 constexpr std::size_t max_topics = 1'024;       // whose handles are kept
 constexpr base::Millis first_pause = 1'000;     // after the second failure in a row, doubled with each
 constexpr base::Millis longest_pause = 10'000;  // up to this
+constexpr base::Millis winding_time = 2'000;    // for the answers of brokers that are due
 constexpr base::Millis settling_time = 3'000;   // whoever is not refused for so long is let in
 constexpr std::string_view denied_remedy =
     "let the user write the topics of events, of the lifecycle and of dead letters (before Kafka 3 IDEMPOTENT_WRITE on "
@@ -57,6 +58,7 @@ Properties properties_of(const ProducerOptions& options) {
     const std::size_t kilobytes = std::clamp<std::size_t>((options.queue_bytes + 1023) / 1024, 1, most_kilobytes);
     return {
         {"enable.idempotence", "true"},
+        {"enable.gapless.guarantee", "true"},  // else what follows a refused request overtakes what is sent again of it
         {"acks", "all"},
         {"message.timeout.ms", "0"},
         {"partitioner", "murmur2_random"},
@@ -91,6 +93,7 @@ struct Producer::Parts final : net::Handler {
 
     Result<void> open();
     void end(bool waits);
+    void wind_down(bool is_empty);
     void remake();
     bool reopen();
     void on_retry();
@@ -115,7 +118,10 @@ struct Producer::Parts final : net::Handler {
     rd_kafka_queue_t* queue = nullptr;
     Event at_hand;  // reports not given yet
     Retry retry{*this};
-    bool is_fatal = false;          // useless: to be made anew
+    bool is_fatal = false;    // useless: to be made anew
+    bool is_winding = false;  // useless, and the last answers are waited for
+    base::Millis winding_until = 0;
+    std::uint64_t generation = 0;
     bool is_wanted = false;         // somebody has asked since it went
     unsigned failures = 0;          // times it became useless since a record got through
     base::Millis closed_until = 0;  // the pause
@@ -169,7 +175,8 @@ Result<void> Producer::Parts::open() {
     }
     ring_for(queue, bell->get());
     ring_bell(bell->get());
-    is_fatal = false;
+    is_fatal = is_winding = false;
+    ++generation;
     return {};
 }
 
@@ -186,18 +193,35 @@ void Producer::Parts::end(bool waits) {
     if (waits) ending->wait_until_gone(ending_patience_ms);
 }
 
+/// What brokers have got is waited for, so that nothing is repeated that they took; what they have not got is given
+/// back.
+void Producer::Parts::wind_down(bool is_empty) {
+    if (!std::exchange(is_winding, true)) {
+        rd_kafka_purge(client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_NON_BLOCKING);
+        winding_until = loop.now() + winding_time;
+        loop.timers().arm(retry, winding_until);
+    }
+    if (open_count == 0 || loop.now() >= winding_until) return remake();
+    if (!is_empty) ring_bell(bell->get());
+}
+
 void Producer::Parts::remake() {
     std::array<char, 512> reason{};
     const auto code = rd_kafka_fatal_error(client, reason.data(), reason.size());
     ++stats.recreated;
-    ++failures;
-    tell_refusal(code, reason.data());
+    if (code == RD_KAFKA_RESP_ERR__GAPLESS_GUARANTEE) {
+        // A record was refused, which its sink hears; the producer is as good as ever.
+        log::debug("kafka", "producer_made_anew", {{"reason", reason.data()}, {"open", open_count}});
+    } else {
+        ++failures;
+        tell_refusal(code, reason.data());
+    }
     // Reports that are there already are true.
     serve(0, open_count, Clock::time_point::max());
     end(false);
-    is_fatal = false;
+    is_fatal = is_winding = false;
     is_wanted = options.asks_at_once || open_count > 0;
-    const base::Millis pause = failures == 1 ? 0 : std::min(first_pause << std::min(failures - 2, 10U), longest_pause);
+    const base::Millis pause = failures <= 1 ? 0 : std::min(first_pause << std::min(failures - 2, 10U), longest_pause);
     closed_until = loop.now() + pause;
     if (pause > 0) {
         loop.timers().arm(retry, closed_until);
@@ -281,9 +305,8 @@ void Producer::Parts::on_ready(std::uint32_t) {
 
 void Producer::Parts::turn() {
     if (client == nullptr) return;
-    if (is_fatal) return remake();
     const bool is_empty = serve(0, max_turn_reports, Clock::now() + max_turn);
-    if (is_fatal) return remake();
+    if (is_fatal) return wind_down(is_empty);
     // The bell rings only for the first entry of an empty queue.
     if (!is_empty) ring_bell(bell->get());
 }
@@ -437,6 +460,7 @@ std::size_t Producer::flush(std::int64_t timeout_ms) {
 Producer::Place Producer::place() const noexcept { return parts_->place; }
 const std::string& Producer::trouble() const noexcept { return parts_->trouble; }
 std::size_t Producer::open() const noexcept { return parts_->open_count; }
+std::uint64_t Producer::generation() const noexcept { return parts_->generation; }
 const Producer::Stats& Producer::stats() const noexcept { return parts_->stats; }
 
 }  // namespace sio::kafka

@@ -48,6 +48,9 @@ public:
     /// full: stop reading the source, and go on after some report), `too_large`, `not_found` (the topic is known not to
     /// exist, or no such partition), `malformed` (a topic name Kafka cannot have).
     ///
+    /// Of a partition no record is written after one that was refused before that one has been reported: the brokers'
+    /// refusal of a request makes the instance useless, and what was not sent yet is reported as `unavailable`.
+    ///
     /// When an idempotent producer has become useless (fatal), it is made anew by itself, and all records that were
     /// open are reported as `unavailable`: at once the first time, then, while no record gets through, after pauses of
     /// one second up to ten. Meanwhile produce() refuses with `unavailable`.
@@ -70,7 +73,8 @@ public:
     /// log once, and again when it is over.
     [[nodiscard]] const std::string& trouble() const noexcept;
 
-    [[nodiscard]] std::size_t open() const noexcept;  ///< records not reported yet
+    [[nodiscard]] std::size_t open() const noexcept;          ///< records not reported yet
+    [[nodiscard]] std::uint64_t generation() const noexcept;  ///< counts the instances: another one, another number
     struct Stats {
         std::uint64_t produced = 0, failed = 0, bytes = 0, refused = 0, recreated = 0;
     };

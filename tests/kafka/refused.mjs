@@ -57,5 +57,51 @@ await checks.step('the answer with new events is lost with its connection: they 
   });
 }, { timeout: 40000 });
 
+const sequences = (records, user) => records.filter(({ headers }) => headers['sio-user'] === user).map(({ headers }) => Number(headers['sio-seq']));
+const upTo = (count) => Array.from({ length: count }, (_, i) => i + 1);
+
+await checks.step('an event without a key for a compacted topic among 600 of others: it alone is a dead letter with the reason, the others arrive once, in the order of each user', async () => {
+  await broker.createTopic('state', 1, { 'cleanup.policy': 'compact' });
+  const before = (await broker.consume(letters)).length;
+  await withBridge({}, async (bridge, store) => {
+    const many = store.pipeline();
+    for (let n = 1; n <= 200; n += 1) {
+      for (const user of ['ann', 'bob', 'eve']) many.xadd('sio:events', '*', 'v', '1', 'kind', 'event', 'topic', 'state', 'nsp', '/', 'sid', 'x', 'user', user, 'seq', String(n), 'time', '1', 'node', 't', 'data', `[${n}]`);
+      if (n === 50) many.xadd('sio:events', '*', 'v', '1', 'kind', 'event', 'topic', 'state', 'nsp', '/', 'sid', 'anonymous', 'user', '', 'seq', '1', 'time', '1', 'node', 't', 'data', '["nobody"]');
+    }
+    await many.exec();
+    const records = await broker.waitForRecords('state', 600, 15000);
+    for (const user of ['ann', 'bob', 'eve']) same(sequences(records, user), upTo(200), `sequence of ${user}`);
+    same(records.length, 600, 'records');
+    const dead = (await broker.waitForRecords(letters, before + 1)).slice(before);
+    same(dead.map(({ value, key, headers }) => [value, key ?? null, headers['sio-topic'], headers['sio-error'], headers['sio-sid']]), [['["nobody"]', null, 'state', 'refused', 'anonymous']], 'dead letters');
+    truth(/record/i.test(dead[0].headers['sio-reason']), `reason ${dead[0].headers['sio-reason']}`);
+    await until(3000, async () => await pending(store) === 0, 'nothing to be pending');
+    // What was refused is remembered: many more cost no producer.
+    const anew = await bridge.metric('sio_bridge_producer_made_anew_total');
+    for (let n = 2; n <= 100; n += 1) await add(store, 'state', '', n);
+    await add(store, 'state', 'ann', 201);
+    await broker.waitForRecords('state', 601);
+    await broker.waitForRecords(letters, before + 100);
+    same([await bridge.metric('sio_bridge_producer_made_anew_total') - anew, await bridge.metric('sio_bridge_events_refused_total')], [0, 100], 'producers made anew, events refused');
+    same([(bridge.log().match(/entry_refused/g) ?? []).length, (await bridge.readiness()).code], [1, 200], 'lines of the log, /ready');
+  });
+}, { timeout: 60000 });
+
+await checks.step('a topic that takes less than a request: events that fit by themselves arrive, the one that does not is a dead letter', async () => {
+  await broker.createTopic('narrow', 1, { 'max.message.bytes': 4000 });
+  const before = (await broker.consume(letters)).length;
+  await withBridge({}, async (bridge, store) => {
+    const many = store.pipeline();
+    for (let n = 1; n <= 60; n += 1) many.xadd('sio:events', '*', 'v', '1', 'kind', 'event', 'topic', 'narrow', 'nsp', '/', 'sid', 'x', 'user', 'ann', 'seq', String(n), 'time', '1', 'node', 't', 'data', JSON.stringify(['x'.repeat(n === 30 ? 6000 : 500)]));
+    await many.exec();
+    const records = await broker.waitForRecords('narrow', 59, 20000);
+    same(sequences(records, 'ann'), upTo(60).filter((n) => n !== 30), 'sequence');
+    const dead = (await broker.waitForRecords(letters, before + 1)).slice(before);
+    same(dead.map(({ headers }) => [headers['sio-seq'], headers['sio-error']]), [['30', 'too_large']], 'dead letters');
+    await until(3000, async () => await pending(store) === 0, 'nothing to be pending');
+  });
+}, { timeout: 60000 });
+
 await broker.end();
 await checks.end([]);

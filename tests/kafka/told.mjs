@@ -66,6 +66,32 @@ await checks.step('a user who may only read: told once with the remedy, by /read
   });
 }, { timeout: 60000 });
 
+const event = (topic, n) => store.xadd('sio:events', '*', 'v', '1', 'kind', 'event', 'topic', topic, 'nsp', '/', 'sid', 'x', 'user', 'u', 'seq', String(n), 'time', '1', 'node', 't', 'data', `[${n}]`);
+
+await checks.step('events for a topic that is denied and one that is missing wait and are named; those of another topic arrive at once; mended, they arrive in order', async () => {
+  await strict.createTopic('closed', 1);
+  const before = (await strict.consume('out')).length;
+  await withBridge({ ...strict.asUser(), name: 'writer', ready: true }, async (bridge) => {
+    for (let n = 1; n <= 10; n += 1) for (const topic of ['closed', 'absent', 'out']) await event(topic, n);
+    await until(5000, async () => (await strict.consume('out')).length >= before + 10, 'the other topic');
+    await until(12000, async () => await bridge.metric('sio_bridge_topics_refused') === 2, 'two topics to be refused');
+    const { code, checks: { topics } } = await bridge.readiness();
+    same([code, topics.ok], [503, false], '/ready');
+    truth(topics.detail.includes('closed') && topics.detail.includes('absent'), `the check says ${topics.detail}`);
+    same(lines(bridge, 'topic_refused'), 2, 'lines of the log');
+    await event('out', 11);
+    await until(3000, async () => (await strict.consume('out')).length >= before + 11, 'the other topic, later');
+    await strict.createTopic('absent', 1);
+    await strict.allow([['topic', 'closed', 'write'], ['topic', 'closed', 'describe'], ['topic', 'absent', 'write'], ['topic', 'absent', 'describe']]);
+    for (const topic of ['closed', 'absent']) {
+      const records = await strict.waitForRecords(topic, 10, 25000);
+      same(records.map(({ value }) => value), Array.from({ length: 10 }, (_, i) => `[${i + 1}]`), `records of ${topic}`);
+    }
+    await until(6000, async () => (await bridge.readiness()).code === 200, '/ready to be 200');
+    same([(await strict.consume('out')).length - before, lines(bridge, 'topic_refused')], [11, 2], 'records of the other topic, lines of the log');
+  });
+}, { timeout: 70000 });
+
 await strict.end();
 await redis.end();
 await checks.end([]);
