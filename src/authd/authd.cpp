@@ -856,6 +856,7 @@ std::string Authd::counters() const {
         .number("revocations", n(revocations_.size()))
         .number("revocationsTold", n(c.revoked))
         .number("revocationsWaiting", stream_ ? n(stream_->waiting()) : 0)
+        .number("redisRefused", stream_ ? n(stream_->refused()) : 0)
         .number("reloads", n(c.reloads));
     if (database_) {
         const pg::Pool::Stats pool = database_->stats();

@@ -97,6 +97,7 @@ void RevocationStream::start() {
 
 std::string RevocationStream::detail() const {
     if (!trouble_.empty()) return trouble_;
+    if (!write_trouble_.empty()) return write_trouble_;
     if (is_up()) return "all read";
     const auto& down = writer_.is_up() ? reader_ : writer_;
     return down.down_reason().empty() ? "not connected yet" : down.down_reason();
@@ -112,16 +113,27 @@ void RevocationStream::on_up(redis::Connection& connection) {
 }
 
 void RevocationStream::on_down(redis::Connection& connection, std::string_view reason) {
-    if (&connection == &reader_) retry_.disarm();
+    if (&connection == &reader_) {
+        retry_.disarm();
+        has_asked_ = false;
+    } else {
+        retry_writing_.disarm();
+    }
     log::debug("redis", "redis_down", {{"reason", reason}});
     owner_.on_redis_change();
 }
 
-void RevocationStream::set_trouble(std::string trouble) {
-    if (trouble == trouble_) return;
-    trouble_ = std::move(trouble);
-    if (!trouble_.empty()) log::error("redis", "revocations_failed", {{"reason", trouble_}});
+void RevocationStream::set_trouble(std::string& of, std::string trouble) {
+    if (trouble == of) return;
+    of = std::move(trouble);
+    if (!of.empty()) log::error("redis", "revocations_failed", {{"reason", of}});
     owner_.on_redis_change();
+}
+
+void RevocationStream::on_refused(std::string& of, std::string_view reason) {
+    ++refused_;
+    const std::string_view what = &of == &trouble_ ? "cannot read " : "cannot write to ";
+    set_trouble(of, std::string(what) + std::string(key) + ": " + std::string(reason));
 }
 
 // --- Writing ---------------------------------------------------------------------------------------------------------
@@ -132,8 +144,16 @@ bool RevocationStream::add(const Revocation& revocation, std::function<void(bool
     return writer_.send({"XADD", key, "MINID", "~", oldest, "*", "kind", to_string(revocation.kind), "id",
                          revocation.id, "until", until, "from", uid_},
                         [this, done = std::move(done)](const redis::Reply* reply) {
-                            if (reply != nullptr && reply->is_error()) set_trouble(std::string(reply->text));
-                            done(reply != nullptr && !reply->is_error());
+                            const bool is_refused = reply != nullptr && reply->is_error();
+                            if (is_refused) on_refused(write_trouble_, reply->text);
+                            done(reply != nullptr && !is_refused);
+                            if (reply == nullptr) return;  // flushed when the writer is up again
+                            if (is_refused) {
+                                if (writer_.is_up()) loop_.timers().arm(retry_writing_, loop_.now() + retry_pause);
+                            } else if (!write_trouble_.empty()) {
+                                set_trouble(write_trouble_, {});
+                                flush();
+                            }
                         });
 }
 
@@ -157,6 +177,16 @@ void RevocationStream::spool(const Revocation& revocation) {
 }
 
 void RevocationStream::flush() {
+    if (!write_trouble_.empty()) {  // one is enough to see whether Redis takes them again
+        if (spool_.empty()) return set_trouble(write_trouble_, {});
+        const Revocation first = spool_.front();
+        spool_.pop_front();
+        const bool sent = add(first, [this, first](bool stored) {
+            if (!stored) spool_.push_front(first);
+        });
+        if (!sent) spool_.push_front(first);
+        return;
+    }
     auto waiting = std::exchange(spool_, {});
     for (const Revocation& revocation : waiting) {
         const bool sent = add(revocation, [this, revocation](bool stored) {
@@ -177,10 +207,11 @@ void RevocationStream::ask_for_last() {
     const bool sent = reader_.send({"XREVRANGE", key, "+", "-", "COUNT", "1"}, [this](const redis::Reply* reply) {
         if (reply == nullptr) return;
         if (reply->is_error()) {
-            set_trouble(std::string(reply->text));
+            on_refused(trouble_, reply->text);
             loop_.timers().arm(retry_, loop_.now() + retry_pause);
             return;
         }
+        has_asked_ = true;
         Id top{0, 0};
         if (!reply->items.empty() && !reply->items.front().items.empty()) {
             top = parse_id(reply->items.front().items.front().text).value_or(top);
@@ -212,11 +243,11 @@ void RevocationStream::read() {
 void RevocationStream::take(const redis::Reply* reply) {
     if (reply == nullptr) return;  // it comes back, and reads on from where it was
     if (reply->is_error()) {
-        set_trouble(std::string(reply->text));
+        on_refused(trouble_, reply->text);
         loop_.timers().arm(retry_, loop_.now() + retry_pause);
         return;
     }
-    set_trouble({});
+    set_trouble(trouble_, {});
     std::size_t count = 0;
     if (reply->is_array() && !reply->items.empty() && reply->items.front().items.size() == 2) {
         for (const redis::Reply& entry : reply->items.front().items[1].items) {

@@ -47,7 +47,11 @@ public:
     /// Writes one. `done` hears, now or later, whether Redis has it; if not, it waits and is written later.
     void publish(const Revocation& revocation, const std::function<void(bool stored)>& done);
 
-    [[nodiscard]] bool is_up() const noexcept { return writer_.is_up() && reader_.is_up() && trouble_.empty(); }
+    [[nodiscard]] bool is_up() const noexcept {
+        return writer_.is_up() && reader_.is_up() && trouble_.empty() && write_trouble_.empty();
+    }
+    /// Commands that Redis refused.
+    [[nodiscard]] std::uint64_t refused() const noexcept { return refused_; }
     [[nodiscard]] std::string detail() const;
     [[nodiscard]] std::size_t waiting() const noexcept { return spool_.size(); }
 
@@ -55,7 +59,12 @@ private:
     using Id = std::pair<std::uint64_t, std::uint64_t>;
     struct Retry final : base::Timer {
         explicit Retry(RevocationStream& of) : stream(of) {}
-        void expire(base::Millis) override { stream.read(); }
+        void expire(base::Millis) override { stream.has_asked_ ? stream.read() : stream.ask_for_last(); }
+        RevocationStream& stream;
+    };
+    struct RetryWriting final : base::Timer {
+        explicit RetryWriting(RevocationStream& of) : stream(of) {}
+        void expire(base::Millis) override { stream.flush(); }
         RevocationStream& stream;
     };
 
@@ -68,7 +77,8 @@ private:
     void read();
     void take(const redis::Reply* reply);
     void caught_up();
-    void set_trouble(std::string trouble);
+    void set_trouble(std::string& of, std::string trouble);
+    void on_refused(std::string& of, std::string_view reason);
     [[nodiscard]] std::string id_text() const;
 
     net::Loop& loop_;
@@ -78,12 +88,16 @@ private:
     redis::Connection writer_;
     redis::Connection reader_;
     Retry retry_{*this};
+    RetryWriting retry_writing_{*this};
+    bool has_asked_ = false;                    // for the end of the stream, since the reader is up
     Id last_{0, 0};                             // of the entries read
     bool is_behind_ = true;                     // there may be more to read at once
     bool has_lost_ = false;                     // Redis has lost its data: write what is not in it
     std::map<std::string, Revocation> unread_;  // read while behind: the last word about each
     std::deque<Revocation> spool_;
-    std::string trouble_;
+    std::string trouble_;        // why it cannot be read
+    std::string write_trouble_;  // why it cannot be written
+    std::uint64_t refused_ = 0;
 };
 
 }  // namespace sio::authd

@@ -336,13 +336,18 @@ void Bridge::on_inlet_lost(const Error& error) {
 // --- Asked ----------------------------------------------------------------------------------------------------------
 
 bool Bridge::is_well() const {
-    return probe_->is_reachable() && commands_.is_up() &&
+    return probe_->is_reachable() && commands_.is_up() && redis_refusal().empty() &&
            (inlet_ == nullptr || !inlet_->is_wanted() || inlet_->is_reading()) &&
            (outlet_ == nullptr || outlet_->is_leader() || !outlet_->leader().empty()) && producer_->trouble().empty() &&
            dead_letters_->trouble().empty() && (outlet_ == nullptr || outlet_->refused_topics() == 0);
 }
 
 bool Bridge::is_ready() { return is_well() && !is_draining_; }
+
+/// What Redis refuses, in its words; empty: nothing.
+std::string_view Bridge::redis_refusal() const {
+    return !commands_.refusal().empty() || outlet_ == nullptr ? commands_.refusal() : outlet_->reader().refusal();
+}
 
 std::string Bridge::checks() const {
     wire::ObjectWriter out;
@@ -353,8 +358,9 @@ std::string Bridge::checks() const {
           probe_->is_reachable()     ? counted(probe_->brokers(), "broker")
           : probe_->reason().empty() ? "not reached yet"
                                      : probe_->reason());
-    check("redis", commands_.is_up(),
-          commands_.is_up()                 ? commands_.endpoint().to_string()
+    check("redis", commands_.is_up() && redis_refusal().empty(),
+          !redis_refusal().empty()          ? redis_refusal()
+          : commands_.is_up()               ? commands_.endpoint().to_string()
           : commands_.down_reason().empty() ? "not reached yet"
                                             : commands_.down_reason());
     if (inlet_ == nullptr || !inlet_->is_wanted()) {

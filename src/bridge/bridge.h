@@ -78,6 +78,7 @@ private:
     [[nodiscard]] std::string health_members() const;
     [[nodiscard]] std::string checks() const;
     [[nodiscard]] bool is_well() const;
+    [[nodiscard]] std::string_view redis_refusal() const;
 
     net::Loop& loop_;
     Config config_;

@@ -27,6 +27,8 @@ std::string Bridge::metrics_text() {
     daemon::Exposition out;
     out.gauge("sio_bridge_kafka_connected", "Whether a broker answers.", probe_->is_reachable() ? 1 : 0);
     out.gauge("sio_bridge_redis_connected", "Whether Redis answers.", commands_.is_up() ? 1 : 0);
+    out.counter("sio_bridge_redis_refused_total", "Commands that Redis refused, for want of a right or another reason.",
+                commands_.stats().refused + (outlet_ != nullptr ? outlet_->reader().stats().refused : 0));
     if (inlet_ != nullptr) {
         const InletStats& in = inlet_->stats();
         out.counter("sio_bridge_consumed_total", "Records read from Kafka.", in.consumed);

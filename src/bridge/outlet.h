@@ -69,6 +69,8 @@ public:
 
     /// This bridge has the lease.
     [[nodiscard]] bool is_leader() const noexcept;
+    /// The connection that reads the stream of events.
+    [[nodiscard]] const redis::Connection& reader() const noexcept { return reader_; }
     /// Who has it, as far as is known; empty: nobody.
     [[nodiscard]] const std::string& leader() const noexcept { return leader_; }
     /// Entries with Kafka and not reported.

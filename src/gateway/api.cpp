@@ -382,7 +382,8 @@ void Api::finish(Job& job) {
         idempotency_.settle(std::move(*job.claim), last, told);
     } else if (!may_be_stored) {
         told(false);
-    } else if (!cluster_->commands().send({"PING"}, [told](const redis::Reply* reply) { told(reply != nullptr); })) {
+    } else if (!cluster_->commands().send(
+                   {"PING"}, [told](const redis::Reply* reply) { told(reply != nullptr && !reply->is_error()); })) {
         told(false);
     }
 }

@@ -34,6 +34,8 @@ redis::ConnectionOptions named(const std::string& node, std::string_view what) {
     return options;
 }
 
+bool is_no_such_key(const Reply& error) noexcept { return error.is_error() && error.text == "ERR no such key"; }
+
 }  // namespace
 
 std::string random_hex() {
@@ -107,7 +109,21 @@ std::string Cluster::trouble() const {
         return connection->down_reason().empty() ? "connecting to " + options_.redis.to_string()
                                                  : connection->down_reason();
     }
-    return live_ ? "" : "reading what was missed";
+    for (const std::string& refusal : refused_) {
+        if (!refusal.empty()) return refusal;
+    }
+    return live_ ? std::string(refusal()) : "reading what was missed";
+}
+
+std::string_view Cluster::refusal() const noexcept {
+    for (const redis::Connection* connection : {&commands_, &reader_, &subscriber_}) {
+        if (!connection->refusal().empty()) return connection->refusal();
+    }
+    return {};
+}
+
+std::uint64_t Cluster::refusals() const noexcept {
+    return commands_.stats().refused + reader_.stats().refused + subscriber_.stats().refused;
 }
 
 Cluster::Stream* Cluster::stream_of(std::string_view nsp) {
@@ -139,7 +155,8 @@ Position Cluster::position(std::string_view nsp) const {
 }
 
 bool Cluster::is_starting() const noexcept {
-    return !tails_known_ && (reader_.is_up() || (!start_failed_ && loop_.now() - away_since_ < starting_time));
+    return !tails_known_ && !is_refused(Need::tails) &&
+           (reader_.is_up() || (!start_failed_ && loop_.now() - away_since_ < starting_time));
 }
 
 // --- coming and going -----------------------------------------------------------------------------------------------
@@ -148,7 +165,8 @@ void Cluster::on_up(redis::Connection& connection) {
     if (&connection == &commands_) {
         // What an old connection has sent may still wait in a server that was frozen: it must not come after the check.
         if (last_client_id_ != 0) {
-            commands_.send({"CLIENT", "KILL", "ID", std::to_string(last_client_id_)});
+            const auto ignore = [](const Reply*) {};  // it has ended by itself, mostly
+            commands_.send({"CLIENT", "KILL", "ID", std::to_string(last_client_id_)}, ignore);
         }
         last_client_id_ = commands_.client_id();
         load_scripts();
@@ -159,15 +177,7 @@ void Cluster::on_up(redis::Connection& connection) {
         }
         go_on_resuming();
     } else if (&connection == &subscriber_) {
-        for (const auto& [nsp, uid] : uids_) {
-            subscriber_.send({"SUBSCRIBE", cluster::public_channel(options_.channel_prefix, nsp),
-                              cluster::private_channel(options_.channel_prefix, nsp, uid)});
-            subscriber_.send({"PSUBSCRIBE", cluster::classic_pattern(options_.channel_prefix, nsp),
-                              cluster::classic_request_pattern(options_.channel_prefix, nsp)});
-        }
-        subscriber_.send({"SUBSCRIBE", options_.session_prefix + "taken", nodes_channel()}, [this](const Reply* reply) {
-            if (reply != nullptr) say_hello(true);
-        });
+        subscribe();
     } else {
         reading_ = false;
         if (tails_known_) {
@@ -177,13 +187,69 @@ void Cluster::on_up(redis::Connection& connection) {
             find_tails();
         }
     }
-    if (commands_.is_up() && reader_.is_up() && subscriber_.is_up()) catch_up();
+    catch_up();
+}
+
+/// Subscribes to all channels. Without them the other half of the cluster would not be seen.
+void Cluster::subscribe() {
+    granted(Need::subscribe);
+    for (const auto& [nsp, uid] : uids_) subscribe_to(nsp, uid);
+    subscriber_.send({"SUBSCRIBE", options_.session_prefix + "taken", nodes_channel()}, [this](const Reply* reply) {
+        if (reply == nullptr) return;
+        if (reply->is_error()) return refused(Need::subscribe, *reply);
+        if (is_refused(Need::subscribe)) return;  // one of those before
+        is_subscribed_ = true;
+        say_hello(true);
+        catch_up();
+    });
+}
+
+void Cluster::subscribe_to(std::string_view nsp, std::string_view uid) {
+    const auto on_reply = [this](const Reply* reply) {
+        if (reply != nullptr && reply->is_error()) refused(Need::subscribe, *reply);
+    };
+    subscriber_.send({"SUBSCRIBE", cluster::public_channel(options_.channel_prefix, nsp),
+                      cluster::private_channel(options_.channel_prefix, nsp, uid)},
+                     on_reply);
+    subscriber_.send({"PSUBSCRIBE", cluster::classic_pattern(options_.channel_prefix, nsp),
+                      cluster::classic_request_pattern(options_.channel_prefix, nsp)},
+                     on_reply);
+}
+
+/// Redis has refused what this gateway cannot be a member without: it is none until that is granted.
+void Cluster::refused(Need need, const Reply& reply) {
+    static constexpr std::string_view words[] = {"subscribe to its channels", "find the end of the stream",
+                                                 "see the end of the stream", "read the stream", "write to the stream"};
+    std::string& text = refused_[static_cast<std::size_t>(need)];
+    const bool is_new = text.empty();
+    text = "cannot " + std::string(words[static_cast<std::size_t>(need)]) + ": " + std::string(reply.text);
+    if (need == Need::subscribe) is_subscribed_ = false;
+    if (need == Need::tails && !tails_known_) hub_.release_held();
+    if (is_new && !reply.is_denial()) {  // of denials the connection has told
+        log::error("redis", "cluster_refused",
+                   {{"reason", text}, {"remedy", "see what Redis says of itself: INFO, its log"}});
+    }
+    if (live_) log::warn("redis", "cluster_away", {{"reason", text}});
+    go_away();
+}
+
+void Cluster::try_again() {
+    if (subscriber_.is_up() && is_refused(Need::subscribe)) subscribe();
+    if (reader_.is_up() && is_refused(Need::tails)) {
+        granted(Need::tails);
+        find_tails();
+    }
+    if (is_refused(Need::read)) read_on();
+    if (are_scripts_missed_) load_scripts();
+    if (is_refused(Need::write) && commands_.is_up()) write_again();
+    if (!live_) catch_up();
 }
 
 void Cluster::on_down(redis::Connection& connection, std::string_view reason) {
     start_failed_ = true;
     if (!tails_known_) hub_.release_held();
     if (&connection == &reader_) reading_ = false;
+    if (&connection == &subscriber_) is_subscribed_ = false;
     if (&connection == &commands_) {
         away_since_ = loop_.now();
         if (on_commands_) on_commands_(false);
@@ -210,11 +276,14 @@ void Cluster::go_away() {
 
 // Everything of ours that the stream has must be read before the rest is sent again: then the numbers tell.
 void Cluster::catch_up() {
-    if (!tails_known_ || live_ || catching_up_) return;
+    if (!tails_known_ || live_ || catching_up_ || !is_connected()) return;
+    if (is_refused(Need::read) || is_refused(Need::write)) return;
     catching_up_ = true;
+    granted(Need::end);
     for (std::size_t i = 0; i < streams_.size(); ++i) {
         commands_.send({"XREVRANGE", streams_[i].key, "+", "-", "COUNT", "1"}, [this, i](const Reply* reply) {
             if (reply == nullptr || !catching_up_) return;
+            if (reply->is_error()) return refused(Need::end, *reply);
             streams_[i].target = {};
             if (reply->is_array() && !reply->items.empty() && !reply->items[0].items.empty()) {
                 if (const auto id = Position::parse(reply->items[0].items[0].text)) streams_[i].target = *id;
@@ -242,6 +311,7 @@ void Cluster::on_tick() {
     ++ticks_;
     if (live_ && loop_.now() - last_refresh_ >= session_refresh) refresh_sessions();
     on_session_timer();
+    try_again();
     if (!is_starting()) hub_.release_held();
     if (ticks_ % 2 == 0) say_hello(false);
     if (live_ && ticks_ % 2 == 1) look_for_classic_servers();
@@ -270,7 +340,8 @@ void Cluster::find_tails() {
 
 // The end of the stream is asked for once: reading from `$` again and again would lose what comes in between.
 void Cluster::take_tail(std::size_t index, const Reply* reply) {
-    if (reply == nullptr) return;
+    if (reply == nullptr || is_refused(Need::tails)) return;
+    if (reply->is_error() && !is_no_such_key(*reply)) return refused(Need::tails, *reply);
     Stream& stream = streams_[index];
     stream.last = Position{};
     stream.read = 0;
@@ -292,7 +363,7 @@ void Cluster::take_tail(std::size_t index, const Reply* reply) {
     hub_.release_held();
     go_on_resuming();
     read_on();
-    if (commands_.is_up() && subscriber_.is_up()) catch_up();
+    catch_up();
 }
 
 void Cluster::check_gap(std::size_t index) {
@@ -340,11 +411,8 @@ void Cluster::read_on() {
     reading_ = reader_.send_blocking(args, block_time, [this](const Reply* reply) {
         reading_ = false;
         if (reply == nullptr) return;
-        if (reply->is_error()) {
-            log::error("redis", "stream_unreadable", {{"reason", reply->text}});
-            reader_.reconnect(reply->text);
-            return;
-        }
+        if (reply->is_error()) return refused(Need::read, *reply);
+        granted(Need::read);
         take_entries(*reply);
         if (catching_up_) go_live();
         for (Stream& stream : streams_) wake_ahead(stream);
@@ -553,11 +621,7 @@ void Cluster::on_classic(const cluster::ClassicRequest& request, std::string_vie
 void Cluster::opened(Namespace& nsp) {
     nsp.uid = random_hex();
     uids_.insert_or_assign(nsp.name, nsp.uid);
-    if (!subscriber_.is_up()) return;
-    subscriber_.send({"SUBSCRIBE", cluster::public_channel(options_.channel_prefix, nsp.name),
-                      cluster::private_channel(options_.channel_prefix, nsp.name, nsp.uid)});
-    subscriber_.send({"PSUBSCRIBE", cluster::classic_pattern(options_.channel_prefix, nsp.name),
-                      cluster::classic_request_pattern(options_.channel_prefix, nsp.name)});
+    if (subscriber_.is_up()) subscribe_to(nsp.name, nsp.uid);
 }
 
 void Cluster::closing(Namespace& nsp) {
@@ -680,14 +744,25 @@ void Cluster::write(Own& own) {
         {"XADD", key, "MINID", "~", oldest, "*", "uid", uid == uids_.end() ? std::string_view(node_uid_) : uid->second,
          "nsp", own.nsp, "type", type, "data", scratch_, "node", node_uid_, "n", number},
         [this](const Reply* reply) {
-            if (reply == nullptr || !reply->is_error()) return;
-            log::error("redis", "entry_refused", {{"reason", reply->text}});
-            commands_.reconnect(reply->text);
+            if (reply == nullptr) return;
+            if (reply->is_error()) return refused(Need::write, *reply);
+            if (!is_refused(Need::write)) return;
+            granted(Need::write);
+            catch_up();
         });
     if (taken) {
         ++stats_.entries_written;
     } else {
         commands_.reconnect("too much waits for Redis");
+    }
+}
+
+/// Whether Redis takes entries again is seen by the oldest that waits.
+void Cluster::write_again() {
+    if (Stream* oldest = stream_of_oldest()) {
+        write(oldest->own.front());
+    } else {
+        granted(Need::write);
     }
 }
 

@@ -7,6 +7,7 @@
 // ignores), so that after the return the stream itself says which of them it has, and none is sent or delivered twice.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -87,11 +88,17 @@ public:
 
     /// Redis answers and everything it has is read.
     [[nodiscard]] bool is_live() const noexcept { return live_; }
+    /// The same, and nothing that this gateway needs of Redis is refused.
+    [[nodiscard]] bool is_ready() const noexcept { return live_ && refusal().empty(); }
+    /// What Redis refuses, in its words; empty: nothing.
+    [[nodiscard]] std::string_view refusal() const noexcept;
+    /// How often it has refused something.
+    [[nodiscard]] std::uint64_t refusals() const noexcept;
     /// How long ago the stream was found to be trimmed past this gateway, milliseconds; nothing when it never was.
     [[nodiscard]] std::optional<Millis> gap_age() const {
         return gap_at_ ? std::optional(loop_.now() - *gap_at_) : std::nullopt;
     }
-    /// Why it is not live, for /ready.
+    /// Why it is not ready, for /ready.
     [[nodiscard]] std::string trouble() const;
     [[nodiscard]] const ClusterStats& stats() const noexcept { return stats_; }
     [[nodiscard]] std::size_t spooled() const noexcept { return own_count_; }
@@ -208,6 +215,20 @@ private:
     void on_down(redis::Connection& connection, std::string_view reason) override;
     void on_push(redis::Connection& connection, const redis::Reply& push) override;
 
+    // refusals: what Redis answers with an error is tried again with each tick, without a new connection
+    enum class Need : std::uint8_t { subscribe, tails, end, read, write, count };
+    void refused(Need need, const redis::Reply& reply);
+    void granted(Need need) noexcept { refused_[static_cast<std::size_t>(need)].clear(); }
+    [[nodiscard]] bool is_refused(Need need) const noexcept {
+        return !refused_[static_cast<std::size_t>(need)].empty();
+    }
+    void try_again();
+    void subscribe();
+    void subscribe_to(std::string_view nsp, std::string_view uid);
+    [[nodiscard]] bool is_connected() const noexcept {
+        return commands_.is_up() && reader_.is_up() && subscriber_.is_up() && is_subscribed_;
+    }
+
     // reading
     void find_tails();
     void take_tail(std::size_t stream, const redis::Reply* reply);
@@ -228,6 +249,7 @@ private:
     // writing
     void append(Own own);
     void write(Own& own);
+    void write_again();
     void deliver_here(const Own& own);
     void publish(const std::string& channel, std::string_view uid, std::string_view nsp,
                  const cluster::Outgoing& message);
@@ -258,6 +280,8 @@ private:
     };
     void on_session_timer();
     void load_scripts();
+    void on_scripts_loaded();
+    void miss_scripts();
     std::size_t write_sessions(std::deque<Dirty>& list, std::size_t most);
     [[nodiscard]] cluster::StoredSession stored(const Socket& socket) const;
     [[nodiscard]] std::string session_key(std::string_view pid) const;
@@ -338,6 +362,8 @@ private:
     redis::Connection subscriber_;
     std::vector<Stream> streams_;
     std::unordered_map<std::string, std::size_t> stream_index_;
+    std::array<std::string, static_cast<std::size_t>(Need::count)> refused_;  // the words of Redis, by need
+    bool is_subscribed_ = false;                                              // to all channels
     bool tails_known_ = false;
     bool start_failed_ = false;  // Redis could not be reached at the start
     bool reading_ = false;
@@ -365,11 +391,13 @@ private:
         redis::Script remove;
     };
     Scripts scripts_;
-    std::string owner_text_;  // of this process, as it stands in a session
+    std::size_t scripts_loading_ = 0;
+    bool are_scripts_missed_ = false;  // something was asked of Redis that it did not know
+    std::string owner_text_;           // of this process, as it stands in a session
     std::unordered_multimap<std::string, std::shared_ptr<Resume>> resumes_;  // by pid
     std::vector<std::shared_ptr<Fetch>> fetches_;                            // that could not be sent
-    Millis away_since_ = 0;   // the commands' connection, while it is down
-    Millis redis_ahead_ = 0;  // what the wall clock of Redis is ahead of the clock of this loop
+    Millis away_since_ = 0;    // the commands' connection, while it is down
+    Millis redis_ahead_ = 0;   // what the wall clock of Redis is ahead of the clock of this loop
     std::deque<Dirty> dirty_;  // to be written before this turn ends
     std::deque<Dirty> stale_;  // to be written again, a few in each turn
     std::unique_ptr<base::Timer> tick_;

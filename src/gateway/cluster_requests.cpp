@@ -185,7 +185,8 @@ void Cluster::count_nodes(Namespace& nsp, const std::string& request_id, std::fu
                        [this, request_id, then = std::move(then)](const Reply* reply) {
                            const auto found = requests_.find(request_id);
                            if (found == requests_.end() || reply == nullptr) return;
-                           const std::int64_t nodes = reply->items.size() == 2 ? reply->items[1].to_integer() : 1;
+                           const std::int64_t nodes =
+                               reply->items.size() == 2 ? reply->items[1].to_integer() : 2;  // refused: somebody
                            found->second->answer.expected = nodes > 1 ? static_cast<std::size_t>(nodes - 1) : 0;
                            found->second->counted = true;
                            if (then && found->second->answer.expected > 0) then();

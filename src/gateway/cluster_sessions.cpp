@@ -32,9 +32,29 @@ Cluster::Scripts::Scripts()
       remove(delete_session_script) {}
 
 void Cluster::load_scripts() {
+    if (scripts_loading_ > 0) return;
     for (const redis::Script* script : {&scripts_.claim, &scripts_.swap, &scripts_.write, &scripts_.remove}) {
-        commands_.send({"SCRIPT", "LOAD", script->text()});
+        const bool is_sent = commands_.send({"SCRIPT", "LOAD", script->text()}, [this](const Reply* reply) {
+            --scripts_loading_;
+            if (reply != nullptr && reply->is_error()) commands_.note_refusal(*reply);
+            const bool is_loaded = reply != nullptr && !reply->is_error();
+            if (is_loaded && scripts_loading_ == 0 && std::exchange(are_scripts_missed_, false)) on_scripts_loaded();
+        });
+        if (is_sent) ++scripts_loading_;
     }
+}
+
+/// Redis did not know a script (it has forgotten all, or was started again): what was asked with it is asked again. Not
+/// before they are loaded: where that is refused, asking again would have no end.
+void Cluster::on_scripts_loaded() {
+    refresh_sessions();
+    go_on_resuming();
+}
+
+/// Asks for the scripts to be loaded: at once, and when that fails with the ticks.
+void Cluster::miss_scripts() {
+    if (std::exchange(are_scripts_missed_, true)) return;
+    load_scripts();
 }
 
 // --- writing --------------------------------------------------------------------------------------------------------
@@ -116,9 +136,10 @@ void Cluster::write_session(const Socket& socket, Millis lifetime) {
                    [this, nsp = socket.nsp->name, pid = socket.pid](const Reply* reply) {
                        if (reply == nullptr) return;
                        if (reply->is_error("NOSCRIPT")) {
-                           load_scripts();
-                           refresh_sessions();
-                       } else if (!reply->is_error() && reply->to_integer() == 0) {
+                           miss_scripts();
+                       } else if (reply->is_error()) {
+                           commands_.note_refusal(*reply);
+                       } else if (reply->to_integer() == 0) {
                            lose_session(nsp, pid);
                        }
                    });
@@ -149,7 +170,13 @@ void Cluster::release(const Socket& socket, bool recoverable) {
     }
     const std::string mine = std::string(cluster::owner_mark) + owner_text_;
     if (commands_.is_up()) {
-        commands_.send({"EVALSHA", scripts_.remove.sha(), next_turn, session_key(socket.pid), mine});
+        commands_.send({"EVALSHA", scripts_.remove.sha(), next_turn, session_key(socket.pid), mine},
+                       [this](const Reply* reply) {
+                           // The session ends by itself.
+                           if (reply == nullptr || !reply->is_error()) return;
+                           if (reply->is_error("NOSCRIPT")) return miss_scripts();
+                           commands_.note_refusal(*reply);
+                       });
     }
 }
 
@@ -190,10 +217,8 @@ void Cluster::on_claimed(const std::shared_ptr<Resume>& resume, const Reply* rep
     if (reply == nullptr) return;  // asked again when Redis is back
     if (reply->is_error()) {
         resume->waits_for = "Redis, which refuses: " + std::string(reply->text);
-        if (reply->is_error("NOSCRIPT")) {
-            load_scripts();
-            claim(resume);
-        }
+        if (reply->is_error("NOSCRIPT")) return miss_scripts();
+        commands_.note_refusal(*reply);
         return;
     }
     if (reply->is_nil()) return fail(resume, ResumeFailure::unknown_session);

@@ -126,7 +126,7 @@ Gateway::Gateway(net::Loop& loop, const Config& config, Cors cors)
                 if (outbound_ != nullptr) outbound_->redis_down();
             }
         });
-        bridges_ = std::make_unique<BridgeWatch>(loop, send);
+        bridges_ = std::make_unique<BridgeWatch>(loop, telling(send));
     } else {
         presence.node = node_name();
     }
@@ -142,7 +142,8 @@ Gateway::Gateway(net::Loop& loop, const Config& config, Cors cors)
         runner_.set_outbound(*outbound_);
     }
     if (config.user_rate_limit) {
-        user_limits_ = std::make_unique<UserLimits>(loop, *config.user_rate_limit, presence.prefix + "limit:", send);
+        user_limits_ = std::make_unique<UserLimits>(
+            loop, *config.user_rate_limit, presence.prefix + "limit:", cluster_ != nullptr ? telling(send) : send);
     }
     Presence::Owner& owner = *this;
     presence_ = std::make_unique<Presence>(loop, std::move(presence), owner, std::move(send));
@@ -161,6 +162,16 @@ Gateway::Gateway(net::Loop& loop, const Config& config, Cors cors)
 }
 
 Gateway::~Gateway() = default;
+
+/// The same for those who take an error reply for no answer: it is told here.
+Presence::Send Gateway::telling(const Presence::Send& send) {
+    return [this, send](std::span<const std::string_view> command, Presence::Done done) {
+        return send(command, [this, done = std::move(done)](const redis::Reply* reply) {
+            if (reply != nullptr && reply->is_error()) cluster_->commands().note_refusal(*reply);
+            done(reply);
+        });
+    };
+}
 
 Result<void> Gateway::start() {
     if (auto loaded = reload_routes(); !loaded) return loaded;
@@ -354,8 +365,8 @@ std::string Gateway::health() {
     std::string checks = R"({"loop":{"ok":true,"detail":"turning"})";
     if (cluster_ != nullptr) {
         checks += ",\"redis\":" + wire::ObjectWriter()
-                                      .boolean("ok", cluster_->is_live())
-                                      .text("detail", cluster_->is_live() ? "all read" : cluster_->trouble())
+                                      .boolean("ok", cluster_->is_ready())
+                                      .text("detail", cluster_->is_ready() ? "all read" : cluster_->trouble())
                                       .number("waiting", static_cast<std::int64_t>(cluster_->spooled()))
                                       .object();
     }
@@ -501,6 +512,8 @@ std::string Gateway::prometheus() {
                     cluster.entries_repeated);
         out.counter("sio_stream_entries_missed_total", "Entries trimmed before they were read.",
                     cluster.entries_missed);
+        out.counter("sio_redis_refused_total", "Commands that Redis refused, for want of a right or another reason.",
+                    cluster_->refusals());
         out.counter("sio_stream_gaps_total", "Times the stream was trimmed past this gateway.", cluster.gaps);
         out.gauge("sio_spool", "Events that have not come back from the stream yet.", cluster_->spooled());
         out.counter("sio_spool_dropped_total", "Events that waited for Redis and did not fit.", cluster.spool_dropped);

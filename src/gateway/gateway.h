@@ -84,13 +84,14 @@ private:
     }
 
     [[nodiscard]] bool is_ready() const {
-        return (cluster_ == nullptr || cluster_->is_live()) && (authority_ == nullptr || authority_->is_ready());
+        return (cluster_ == nullptr || cluster_->is_ready()) && (authority_ == nullptr || authority_->is_ready());
     }
     std::string health() override;
     std::string metrics() override;
     std::string routes() override;
     Result<void> reload_routes() override;
     std::string prometheus();
+    Presence::Send telling(const Presence::Send& send);
 
     void begin_drain();
     void drain_step();

@@ -26,6 +26,7 @@ constexpr std::size_t read_room = 32768;                            // bytes of 
 constexpr std::size_t read_budget = std::size_t{1} << 20U;          // bytes read in one turn
 constexpr std::size_t largest_idle_output = std::size_t{4} << 20U;  // a larger buffer goes when it is empty
 constexpr Millis still_down_interval = 30'000;                      // between log lines while it stays down
+constexpr std::size_t max_refusals_logged = 32;                     // different ones, until nothing is refused any more
 
 bool is_subscription(std::string_view command) noexcept {
     constexpr std::string_view ending = "SUBSCRIBE";
@@ -612,6 +613,7 @@ bool Connection::take(const Reply& reply) {
 
 bool Connection::finish(const Open& command, const Reply& reply) {
     const std::uint64_t epoch = epoch_;
+    if (reply.is_denial() || (reply.is_error() && !command.done)) keep_refusal(reply);
     if (command.done) command.done(&reply);
     if (epoch != epoch_) return false;
     if (!reply.is_error()) return true;
@@ -626,6 +628,30 @@ bool Connection::finish(const Open& command, const Reply& reply) {
         return false;
     }
     return true;
+}
+
+void Connection::note_refusal(const Reply& error) {
+    if (!error.is_denial()) keep_refusal(error);
+}
+
+void Connection::keep_refusal(const Reply& error) {
+    const std::string_view text = error.text;
+    ++stats_.refused;
+    if (refusal().empty()) refusals_logged_.clear();
+    refusal_ = text;
+    refused_at_ = loop_.now();
+    if (refusals_logged_.size() == max_refusals_logged ||
+        std::ranges::find(refusals_logged_, text) != refusals_logged_.end()) {
+        return;
+    }
+    refusals_logged_.emplace_back(text);
+    log::error("redis", "redis_refused",
+               {{"name", options_.name},
+                {"redis", endpoint_.to_string()},
+                {"redis_user", endpoint_.username.empty() ? std::string_view("default") : endpoint_.username},
+                {"reason", text},
+                {"remedy", error.is_denial() ? "give this Redis user the rights in sio(7), REDIS RIGHTS"
+                                             : "see what Redis says of itself: INFO, its log"}});
 }
 
 /// Whether the reply is what a subscription brings; then it has been taken.

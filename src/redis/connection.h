@@ -12,6 +12,7 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,11 +32,12 @@ using base::Millis;
 class Tls;
 
 struct ConnectionOptions {
-    std::string name;                                        ///< for CLIENT SETNAME and logs; no blanks
-    Millis connect_timeout = 2000;                           ///< from the first packet to `up`
-    Millis backoff_min = 50;                                 ///< the pause after a loss; doubled after each failure,
-    Millis backoff_max = 1000;                               ///< up to this, less a random part of up to a half
-    Millis silence = 1500;                                   ///< an open command unanswered for so long: lost
+    std::string name;               ///< for CLIENT SETNAME and logs; no blanks
+    Millis connect_timeout = 2000;  ///< from the first packet to `up`
+    Millis backoff_min = 50;        ///< the pause after a loss; doubled after each failure,
+    Millis backoff_max = 1000;      ///< up to this, less a random part of up to a half
+    Millis silence = 1500;          ///< an open command unanswered for so long: lost
+    Millis refusal_shown = 60'000;  ///< after the last one; longer than any of our programs waits to try again
     std::size_t max_pending_bytes = std::size_t{64} << 20U;  ///< of commands that are not answered yet
     std::size_t max_reply_bytes = Reader::default_max_bytes;
 };
@@ -70,6 +72,7 @@ public:
         std::uint64_t connects = 0;  ///< times it was up
         std::uint64_t failures = 0;  ///< losses and failed attempts
         std::uint64_t commands = 0;  ///< of send(), without logins and pings
+        std::uint64_t refused = 0;   ///< commands of which refusal() tells
         std::uint64_t bytes_in = 0;
         std::uint64_t bytes_out = 0;
     };
@@ -114,6 +117,15 @@ public:
     [[nodiscard]] std::uint64_t client_id() const noexcept { return is_up() ? client_id_ : 0; }
     /// Why it is down: the reason of the last on_down, empty while it is up or has not failed yet.
     [[nodiscard]] const std::string& down_reason() const noexcept { return down_reason_; }
+    /// What Redis has refused, in its words, for `refusal_shown` after the last time; empty: nothing. Counts are what
+    /// the user has no right to, whoever asked (NOPERM, also from within a script), and every other error reply to a
+    /// command that was sent without a `done`, as nobody else would tell of it. Each is logged once in that time.
+    [[nodiscard]] std::string_view refusal() const noexcept {
+        return refused_at_ && loop_.now() - *refused_at_ < options_.refusal_shown ? std::string_view(refusal_)
+                                                                                  : std::string_view();
+    }
+    /// Makes a refusal of an error reply that a `done` has no use for. Of denials it has been made already.
+    void note_refusal(const Reply& error);
     [[nodiscard]] const Endpoint& endpoint() const noexcept { return endpoint_; }
     [[nodiscard]] const ConnectionOptions& options() const noexcept { return options_; }
     [[nodiscard]] const Stats& stats() const noexcept { return stats_; }
@@ -163,6 +175,7 @@ private:
     bool take_greeting(Ask ask, const Reply& reply);
     bool take_master(const Reply& reply);
     bool finish(const Open& command, const Reply& reply);
+    void keep_refusal(const Reply& error);
     Open pop();
     void put(Ask ask, std::span<const std::string_view> args, Millis patience = 0, std::uint32_t confirmations = 0,
              Done done = {});
@@ -222,6 +235,9 @@ private:
     bool down_logged_ = false;
     std::uint64_t random_;
     std::string down_reason_;
+    std::string refusal_;
+    std::optional<Millis> refused_at_;
+    std::vector<std::string> refusals_logged_;
     Stats stats_;
 };
 

@@ -35,6 +35,11 @@ struct Reply {
     [[nodiscard]] bool is_error(std::string_view code) const noexcept {
         return is_error() && text.starts_with(code) && (text.size() == code.size() || text[code.size()] == ' ');
     }
+    /// The user that asked lacks a right. Source: ACL.c and script.c of Redis 6 to 8; up to 7.0 a script is told so as
+    /// ERR.
+    [[nodiscard]] bool is_denial() const noexcept {
+        return is_error("NOPERM") || (is_error() && text.starts_with("ERR The user executing the script can't"));
+    }
     /// The number in an integer or in decimal text; `otherwise` when there is none.
     [[nodiscard]] std::int64_t to_integer(std::int64_t otherwise = 0) const noexcept;
 };

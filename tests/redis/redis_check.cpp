@@ -426,6 +426,57 @@ void a_refused_login_is_told_in_redis_own_words() {
     CHECK(at.redis.client_id() == 0);
 }
 
+void what_redis_refuses_is_told_whoever_asked() {
+    const Server server;
+    {
+        Case at{server.endpoint()};
+        if (!CHECK(at.up())) return;
+        CHECK(at.ask({"ACL", "SETUSER", "eve", "on", ">eve-pw", "~mine:*", "+@all", "-lpush", "resetchannels"}) ==
+              "OK");
+    }
+    Endpoint endpoint = server.endpoint();
+    endpoint.username = "eve";
+    endpoint.password = "eve-pw";
+    ConnectionOptions options;
+    options.refusal_shown = 300;
+    struct Ask {
+        std::vector<std::string_view> words;
+        bool is_heard;  // by a `done`
+        bool is_refusal;
+    };
+    const Ask asks[] = {
+        {{"LPUSH", "mine:l", "1"}, true, true},
+        {{"LPUSH", "mine:l", "1"}, false, true},
+        {{"GET", "yours"}, true, true},
+        {{"PUBLISH", "channel", "x"}, false, true},
+        {{"PSUBSCRIBE", "channel*"}, true, true},
+        {{"EVAL", "return redis.call('LPUSH', KEYS[1], 'x')", "1", "mine:l"}, true, true},
+        {{"EVAL", "return redis.call('GET', 'yours')", "0"}, true, true},
+        {{"EVAL", "return redis.call('PUBLISH', 'channel', 'x')", "0"}, true, true},
+        {{"INCR", "mine:text"}, true, false},  // an error that its asker hears of
+        {{"INCR", "mine:text"}, false, true},  // and one that nobody hears of
+        {{"SET", "mine:text", "x"}, false, false},
+        {{"EVALSHA", "0123456789012345678901234567890123456789", "0"}, true, false},
+    };
+    for (const auto& [words, is_heard, is_refusal] : asks) {
+        Case at{endpoint, options};
+        if (!CHECK(at.up())) return;
+        CHECK(at.ask({"SET", "mine:text", "x"}) == "OK");
+        Answer answer;
+        CHECK(at.redis.send(words, is_heard ? answer.done() : Connection::Done{}));
+        Answer after;
+        if (words[0] != "PSUBSCRIBE") CHECK(at.redis.send({"PING"}, after.done()));
+        CHECK(at.stage.until([&] { return after.came() || answer.came(); }));
+        at.stage.wait(20);
+        const bool is_told = !at.redis.refusal().empty();
+        if (!CHECK(is_told == is_refusal)) std::printf("      %s\n", std::string(words[0]).c_str());
+        CHECK(at.redis.stats().refused == (is_refusal ? 1U : 0U));
+        CHECK(at.redis.is_up() && at.seen.downs == 0);
+        if (!is_told) continue;
+        CHECK(at.stage.until([&at] { return at.redis.refusal().empty(); }, 1000));
+    }
+}
+
 void the_database_is_selected() {
     const Server server;
     Endpoint endpoint = server.endpoint();
@@ -896,6 +947,7 @@ constexpr Named all[] = {
     NAMED(large_commands_and_replies_are_whole),
     NAMED(a_full_queue_takes_no_command),
     NAMED(a_refused_login_is_told_in_redis_own_words),
+    NAMED(what_redis_refuses_is_told_whoever_asked),
     NAMED(the_database_is_selected),
     NAMED(a_killed_server_is_found_again_and_open_commands_get_null_once),
     NAMED(a_frozen_server_is_down_within_two_seconds_when_idle),
