@@ -1,5 +1,6 @@
 // What nodes ask of each other: sockets, acknowledgements, server-side events. Source: cluster-wire 1.7 to 1.10.
 #include <algorithm>
+#include <span>
 
 #include "base/bytes.h"
 #include "base/json.h"
@@ -49,8 +50,9 @@ std::string Cluster::sockets_json(Namespace& nsp, const Selection& selection) {
         std::vector<std::pair<std::string_view, std::string_view>> headers;
         std::vector<std::string> names;
         if (!proto::parse_http_head(session->head, head)) {
-            names.reserve(head.headers.size());
-            for (const auto& [name, value] : head.headers) {
+            const std::span came(head.headers.data(), head.header_count);
+            names.reserve(came.size());
+            for (const auto& [name, value] : came) {
                 std::string lower(name);
                 std::ranges::transform(lower, lower.begin(), [](char c) {
                     return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
