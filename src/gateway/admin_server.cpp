@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
+#include <tuple>
 
 #include "base/bytes.h"
 #include "base/json.h"
@@ -247,19 +248,17 @@ std::string AdminServer::nodes(const ClusterAnswer& others) const {
     for (const std::string& uid : others.nodes) {
         list += ',' + wire::ObjectWriter().text("node", cluster_->node_of(uid)).boolean("ok", true).object();
     }
-    for (std::size_t missing = others.received; missing < others.expected; ++missing) {
+    for (const std::string& name : others.silent) {
         list += ',' + wire::ObjectWriter()
-                          .text("node", "unknown")
+                          .text("node", name.empty() ? "unknown" : name)
                           .boolean("ok", false)
                           .text("error", "no answer in time")
                           .object();
     }
-    if (cluster_ != nullptr && !cluster_->is_live()) {
-        list += ',' + wire::ObjectWriter()
-                          .text("node", "others")
-                          .boolean("ok", false)
-                          .text("error", cluster_->trouble())
-                          .object();
+    std::string trouble = others.trouble;
+    if (trouble.empty() && cluster_ != nullptr && !cluster_->is_live()) trouble = cluster_->trouble();
+    if (!trouble.empty()) {
+        list += ',' + wire::ObjectWriter().text("node", "others").boolean("ok", false).text("error", trouble).object();
     }
     return list + ']';
 }
@@ -463,6 +462,10 @@ void AdminServer::emit(Client& client, const wire::AdminRequest& request) {
     const Event event{*name, arguments.arguments, arguments.attachments};
     if (json::member(request.text, "ack") != "true") {
         const bool is_volatile = json::member(request.text, "volatile") == "true";
+        if (json::member(request.text, "count") == "false") {
+            hub_.emit(*nsp, selection, event, is_volatile);
+            return send_to(client.number(), request.id, "\"nodes\":" + nodes());
+        }
         const std::size_t here = hub_.count(*nsp, selection);
         hub_.emit(*nsp, selection, event, is_volatile);
         gather(*nsp, selection, node_timeout(request),
@@ -619,7 +622,10 @@ void AdminServer::rooms(Client& client, const wire::AdminRequest& request) {
                     }
                 }
             }
-            if (others.expected >= sum->others.expected) sum->others = std::move(others);
+            const auto weight = [](const ClusterAnswer& one) {
+                return std::tuple(!one.trouble.empty(), one.silent.size(), one.expected);
+            };
+            if (weight(others) >= weight(sum->others)) sum->others = std::move(others);
             finish();
         });
     }

@@ -619,7 +619,7 @@ void Cluster::on_classic(const cluster::ClassicRequest& request, std::string_vie
 // --- writing --------------------------------------------------------------------------------------------------------
 
 void Cluster::opened(Namespace& nsp) {
-    nsp.uid = random_hex();
+    nsp.uid = node_uid_.substr(0, node_in_uid) + random_hex().substr(node_in_uid);
     uids_.insert_or_assign(nsp.name, nsp.uid);
     if (subscriber_.is_up()) subscribe_to(nsp.name, nsp.uid);
 }

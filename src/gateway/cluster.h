@@ -75,7 +75,9 @@ struct ClusterAnswer {
         std::vector<std::string> attachments;
     };
     std::vector<Value> values;
-    std::uint64_t clients = 0;  ///< broadcast with acknowledgement: sockets it reached on other nodes
+    std::uint64_t clients = 0;        ///< broadcast with acknowledgement: sockets it reached on other nodes
+    std::vector<std::string> silent;  ///< names of the nodes that did not answer; empty for one that has no name
+    std::string trouble;              ///< why nobody was asked
     [[nodiscard]] bool is_complete() const noexcept { return received >= expected; }
 };
 
@@ -259,12 +261,18 @@ private:
     void say_hello(bool asks);
     void hear_hello(std::string_view text);
     void forget_silent_nodes();
+    struct Peer;
+    [[nodiscard]] const Peer* peer_of(std::string_view uid) const;
+    /// The names of `missing` nodes that are in a namespace and not among those that answered.
+    [[nodiscard]] std::vector<std::string> silent_names(std::string_view nsp, const std::vector<std::string>& answered,
+                                                        std::size_t missing) const;
     void look_for_classic_servers();
 
     // requests
     void on_request(const cluster::Message& message);
     void on_response(const cluster::Message& message);
-    std::string begin_request(cluster::Type type, Millis timeout, std::function<void(ClusterAnswer)> done);
+    std::string begin_request(cluster::Type type, std::string_view nsp, Millis timeout,
+                              std::function<void(ClusterAnswer)> done);
     void count_nodes(Namespace& nsp, const std::string& request_id, std::function<void()> then);
     void check_request(const std::string& id);
     void finish_request(const std::string& id);
@@ -418,9 +426,10 @@ private:
         std::int64_t sockets = 0;
         Millis since = 0;
         Millis heard = 0;
-        std::vector<std::string> uids;
+        StringMap<std::string> uids;  // by namespace
     };
-    std::unordered_map<std::string, Peer> peers_;  // by their id
+    std::unordered_map<std::string, Peer> peers_;    // by their id
+    std::deque<std::pair<std::string, Peer>> gone_;  // by id too: silent, but Redis may still count them
     std::string home_tag_;
     std::string home_hop_;
     Millis started_ = 0;  // wall clock

@@ -17,6 +17,8 @@ namespace {
 constexpr Millis node_timeout = 8'000;      // without a word for so long a gateway is not listed any more
 constexpr std::size_t max_nodes = 1'000;    // that are remembered
 constexpr std::size_t max_named_uids = 64;  // namespaces a node says its uids of
+constexpr std::size_t max_gone = 100;       // whose names are kept,
+constexpr Millis gone_kept = 3'600'000;     // for so long
 
 std::string text_member(std::string_view object, std::string_view name) {
     const auto raw = json::member(object, name);
@@ -64,6 +66,7 @@ void Cluster::hear_hello(std::string_view text) {
     if (peers_.size() >= max_nodes && !peers_.contains(id)) return;
     Peer& peer = peers_[id];
     const bool is_new = peer.name.empty();
+    if (is_new) std::erase_if(gone_, [&id](const auto& one) { return one.first == id; });
     peer.name = text_member(text, "node");
     peer.tag = text_member(text, "tag");
     peer.hop = text_member(text, "hop");
@@ -73,8 +76,11 @@ void Cluster::hear_hello(std::string_view text) {
     peer.heard = loop_.now();
     peer.uids.clear();
     for (json::Walker uid(json::member(text, "uids").value_or("{}")); uid.next();) {
-        if (json::kind_of(uid.value()) == json::Kind::string) peer.uids.push_back(json::decode_string(uid.value()));
+        if (json::kind_of(uid.value()) != json::Kind::string) continue;
+        peer.uids.insert_or_assign(json::decode_string(uid.key()), json::decode_string(uid.value()));
     }
+    // One that was started again under its name takes the place of the one that ended.
+    if (is_new) std::erase_if(gone_, [&peer](const auto& one) { return one.second.name == peer.name; });
     if (is_new) log::info("redis", "node_came", {{"node", peer.name}, {"id", id}});
     if (json::member(text, "asks") == "true") say_hello(false);
 }
@@ -83,10 +89,14 @@ void Cluster::forget_silent_nodes() {
     for (auto peer = peers_.begin(); peer != peers_.end();) {
         if (live_ && loop_.now() - peer->second.heard > node_timeout) {
             log::warn("redis", "node_gone", {{"node", peer->second.name}, {"id", peer->first}});
+            gone_.emplace_front(peer->first, std::move(peer->second));
             peer = peers_.erase(peer);
         } else {
             ++peer;
         }
+    }
+    while (gone_.size() > max_gone || (!gone_.empty() && loop_.now() - gone_.back().second.heard > gone_kept)) {
+        gone_.pop_back();
     }
 }
 
@@ -108,11 +118,40 @@ void Cluster::look_for_classic_servers() {
                    });
 }
 
-std::string Cluster::node_of(std::string_view uid) const {
+const Cluster::Peer* Cluster::peer_of(std::string_view uid) const {
+    const auto is_its = [uid](const std::string& id, const Peer& peer) {
+        return id == uid || uid.substr(0, node_in_uid) == std::string_view(id).substr(0, node_in_uid) ||
+               std::ranges::any_of(peer.uids, [uid](const auto& one) { return one.second == uid; });
+    };
     for (const auto& [id, peer] : peers_) {
-        if (id == uid || std::ranges::find(peer.uids, uid) != peer.uids.end()) return peer.name;
+        if (is_its(id, peer)) return &peer;
     }
-    return std::string(uid);  // a Node server, which has no other name
+    for (const auto& [id, peer] : gone_) {
+        if (is_its(id, peer)) return &peer;
+    }
+    return nullptr;
+}
+
+std::string Cluster::node_of(std::string_view uid) const {
+    const Peer* peer = peer_of(uid);
+    return peer != nullptr ? peer->name : std::string(uid);  // a Node server, which has no other name
+}
+
+std::vector<std::string> Cluster::silent_names(std::string_view nsp, const std::vector<std::string>& answered,
+                                               std::size_t missing) const {
+    std::vector<const Peer*> heard;
+    for (const std::string& uid : answered) heard.push_back(peer_of(uid));
+    std::vector<const Peer*> silent;
+    const auto consider = [&](const Peer& peer) {
+        const bool is_in = peer.uids.contains(nsp) || peer.uids.size() >= max_named_uids;
+        if (is_in && std::ranges::find(heard, &peer) == heard.end()) silent.push_back(&peer);
+    };
+    for (const auto& [id, peer] : peers_) consider(peer);
+    std::ranges::sort(silent, {}, &Peer::heard);
+    for (const auto& [id, peer] : gone_) consider(peer);  // the latest first
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < missing; ++i) names.push_back(i < silent.size() ? silent[i]->name : std::string());
+    return names;
 }
 
 std::string Cluster::hop_address(const Tag& tag) const {

@@ -14,6 +14,10 @@ namespace sio::gateway {
 /// 16 lower-case hexadecimal digits, as Node names requests and members.
 std::string random_hex();
 
+/// How many digits of a namespace's uid are those of its gateway: the others know by them whose answer it is, whatever
+/// namespaces it has said that it has.
+inline constexpr std::size_t node_in_uid = 8;
+
 /// The value of a field in the flat list of a stream entry or of XINFO; null when it is not there.
 inline const redis::Reply* field(const redis::Reply& list, std::string_view name) {
     for (std::size_t i = 0; i + 1 < list.items.size(); i += 2) {
@@ -43,6 +47,7 @@ struct Cluster::Request final : base::Timer {
     Cluster& cluster;
     std::string id;
     cluster::Type type{};
+    std::string nsp;
     ClusterAnswer answer;
     bool counted = false;    ///< how many nodes there are is known
     std::uint64_t acks = 0;  ///< broadcast with acknowledgement: those that came

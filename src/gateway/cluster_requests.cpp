@@ -166,15 +166,24 @@ void Cluster::on_request(const cluster::Message& message) {
 
 // --- ours -----------------------------------------------------------------------------------------------------------
 
-std::string Cluster::begin_request(Type type, Millis timeout, std::function<void(ClusterAnswer)> done) {
+std::string Cluster::begin_request(Type type, std::string_view nsp, Millis timeout,
+                                   std::function<void(ClusterAnswer)> done) {
     std::string id = random_hex();
     auto request = std::make_unique<Request>(*this, id);
     request->type = type;
+    request->nsp = nsp;
     request->done = std::move(done);
     ++stats_.requests_out;
     if (classic_servers_) ++stats_.requests_withheld;
     // Away: nobody answers, and what is expected is not known.
-    const bool may_ask = live_ && !classic_servers_ && requests_.size() < max_requests;
+    if (!live_) {
+        request->answer.trouble = trouble();
+    } else if (classic_servers_) {
+        request->answer.trouble = "servers of the classic adapter share the channels, so nobody is asked";
+    } else if (requests_.size() >= max_requests) {
+        request->answer.trouble = "too many questions wait for answers already";
+    }
+    const bool may_ask = request->answer.trouble.empty();
     if (!may_ask) request->answer.expected = 1;
     loop_.timers().arm(*request, loop_.now() + (may_ask ? timeout : 0));
     requests_.emplace(id, std::move(request));
@@ -217,13 +226,16 @@ void Cluster::finish_request(const std::string& id) {
     request->disarm();
     auto done = std::move(request->done);
     ClusterAnswer answer = std::move(request->answer);
+    if (answer.trouble.empty() && !answer.is_complete()) {
+        answer.silent = silent_names(request->nsp, answer.nodes, answer.expected - answer.received);
+    }
     finished_.push_back(std::move(request));  // its expire() may be on the stack
     done(std::move(answer));
 }
 
 void Cluster::fetch_sockets(Namespace& nsp, const Selection& selection, Millis timeout,
                             std::function<void(ClusterAnswer)> done) {
-    const std::string id = begin_request(Type::fetch_sockets, timeout, std::move(done));
+    const std::string id = begin_request(Type::fetch_sockets, nsp.name, timeout, std::move(done));
     if (classic_servers_) return;
     count_nodes(nsp, id,
                 [this, id, uid = nsp.uid, name = nsp.name, rooms = selection_rooms(selection),
@@ -239,7 +251,7 @@ void Cluster::fetch_sockets(Namespace& nsp, const Selection& selection, Millis t
 
 void Cluster::ask(Namespace& nsp, const Selection& selection, const Event& event, Millis timeout,
                   std::function<void(ClusterAnswer)> done) {
-    const std::string id = begin_request(Type::broadcast, timeout, std::move(done));
+    const std::string id = begin_request(Type::broadcast, nsp.name, timeout, std::move(done));
     if (classic_servers_) return;
     const auto rooms = selection_rooms(selection);
     const auto except = selection_except(selection);
@@ -259,7 +271,7 @@ void Cluster::ask(Namespace& nsp, const Selection& selection, const Event& event
 void Cluster::server_side_emit(Namespace& nsp, const Event& event, std::optional<Millis> timeout,
                                std::function<void(ClusterAnswer)> done) {
     const std::string id =
-        begin_request(Type::server_side_emit, timeout.value_or(options_.request_timeout), std::move(done));
+        begin_request(Type::server_side_emit, nsp.name, timeout.value_or(options_.request_timeout), std::move(done));
     if (classic_servers_) return;
     const auto send = [this, id, wants = timeout.has_value(), uid = nsp.uid, name = nsp.name,
                        event_name = std::string(event.name), arguments = std::string(event.arguments),

@@ -55,7 +55,7 @@ std::string Cluster::trace_answer(std::string_view arguments) const {
 
 void Cluster::trace(const std::string& stream, Position entry, Millis timeout, std::function<void(std::string)> done) {
     const std::string id = begin_request(
-        cluster::Type::server_side_emit, timeout,
+        cluster::Type::server_side_emit, "", timeout,
         [this, stream, entry, done = std::move(done)](const ClusterAnswer& others) {
             std::string list = "[{" + wire::ObjectWriter().text("node", options_.node).boolean("ok", true).members() +
                                ',' + trace_here(stream, entry) + '}';

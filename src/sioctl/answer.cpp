@@ -1,5 +1,6 @@
 #include "sioctl/answer.h"
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstdlib>
@@ -33,7 +34,11 @@ Outcome<std::string> ask(const Invocation& invocation, const std::string& path, 
 
 Outcome<std::string> ask_gateway(const Invocation& invocation, std::string_view cmd,
                                  const wire::ObjectWriter& members) {
-    return ask(invocation, invocation.control_path(), gateway_peer, cmd, members);
+    const auto wait = invocation.time("--timeout", 10s);
+    if (!wait) return tl::unexpected(wait.error());
+    wire::ObjectWriter all = members;
+    say_node_timeout(invocation, *wait, all);
+    return ask(invocation, invocation.control_path(), gateway_peer, cmd, all);
 }
 
 Outcome<std::string> ask_authd(const Invocation& invocation, std::string_view cmd, const wire::ObjectWriter& members) {
@@ -45,14 +50,31 @@ Outcome<std::string> ask_bridge(const Invocation& invocation, std::string_view c
     return ask(invocation, invocation.bridge_path(), bridge_peer, cmd, members, wait);
 }
 
-int silent_nodes(std::string_view answer) {
-    int code = exit_code::ok;
+std::vector<std::string> silent_in(std::string_view answer) {
+    std::vector<std::string> silent;
     for (json::Walker nodes{raw_member(answer, "nodes")}; nodes.next();) {
         if (json::kind_of(nodes.value()) != json::Kind::object || raw_member(nodes.value(), "ok") != "false") continue;
-        complain("no answer from node " + text_member(nodes.value(), "node"));
-        code = exit_code::partial;
+        const std::string name = text_member(nodes.value(), "node");
+        if (name == "unknown") {
+            silent.emplace_back("a Node server (these have no names)");
+        } else if (name == "others") {
+            silent.push_back("the other nodes: " + text_member(nodes.value(), "error"));
+        } else {
+            silent.push_back("node " + name);
+        }
     }
-    return code;
+    return silent;
+}
+
+int silent_nodes(std::string_view answer) {
+    const std::vector<std::string> silent = silent_in(answer);
+    for (const std::string& who : silent) complain("no answer from " + who);
+    return silent.empty() ? exit_code::ok : exit_code::partial;
+}
+
+void say_node_timeout(const Invocation& invocation, std::chrono::milliseconds wait, wire::ObjectWriter& members) {
+    // The rest is for the way there and back: a node that does not answer must not make the gateway look silent.
+    if (invocation.has("--timeout")) members.number("node_timeout_ms", std::max<std::int64_t>(1, wait.count() / 5 * 4));
 }
 
 std::string without_frame(std::string_view answer) {

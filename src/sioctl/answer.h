@@ -29,8 +29,14 @@ Outcome<std::string> ask_authd(const Invocation& invocation, std::string_view cm
 Outcome<std::string> ask_bridge(const Invocation& invocation, std::string_view cmd, const wire::ObjectWriter& members,
                                 std::chrono::milliseconds wait);
 
+/// Who did not answer, in words that go behind "from", for instance `node two`; empty when all did.
+std::vector<std::string> silent_in(std::string_view answer);
+
 /// Complains about each node that did not answer. The exit code: `partial` when there is one, else `ok`.
 int silent_nodes(std::string_view answer);
+
+/// Adds how long the gateway may wait for other nodes: less than `--timeout`, when that was given.
+void say_node_timeout(const Invocation& invocation, std::chrono::milliseconds wait, wire::ObjectWriter& members);
 
 /// The answer's own members: all but `id` and `ok`, as an object.
 std::string without_frame(std::string_view answer);

@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <unordered_map>
 
 #include "base/bytes.h"
@@ -27,6 +28,7 @@ struct Plan {
     std::chrono::milliseconds ack_wait = 5s;
     std::chrono::milliseconds answer_wait = 10s;
     std::uint64_t require = 0;
+    bool counts = true;  ///< how many were reached is asked for
 };
 
 struct Totals {
@@ -34,7 +36,7 @@ struct Totals {
     std::uint64_t reached = 0;
     std::uint64_t answers = 0;
     std::uint64_t silent = 0;
-    bool partial = false;
+    std::map<std::string, std::uint64_t> silent_nodes;  ///< who → the events that it did not answer for
 };
 
 Outcome<Plan> make_plan(const Invocation& invocation) {
@@ -52,23 +54,31 @@ Outcome<Plan> make_plan(const Invocation& invocation) {
     const auto require = invocation.number("--require", 1);
     if (!require) return tl::unexpected(require.error());
     plan.require = require->value_or(0);
+    // Who wants no number asks no other node for one.
+    plan.counts = !invocation.quiet() || plan.require > 0;
     return plan;
 }
 
-wire::ObjectWriter emit_request(const Plan& plan, const wire::Selection& selection, std::string_view event,
-                                std::string_view arguments, std::string_view attachments) {
+wire::ObjectWriter emit_request(const Plan& plan, const Invocation& invocation, const wire::Selection& selection,
+                                std::string_view event, std::string_view arguments, std::string_view attachments) {
     wire::ObjectWriter members;
     members.selection(selection).text("event", event).raw("args", arguments);
     if (!attachments.empty()) members.raw("attachments", attachments);
     if (plan.is_volatile) members.boolean("volatile", true);
-    if (plan.ack) members.boolean("ack", true).number("timeout_ms", plan.ack_wait.count());
+    if (plan.ack) {
+        members.boolean("ack", true).number("timeout_ms", plan.ack_wait.count());
+    } else if (!plan.counts) {
+        members.boolean("count", false);
+    } else {
+        say_node_timeout(invocation, plan.answer_wait, members);
+    }
     return members;
 }
 
 /// Takes one answer into account, and prints the acknowledgements in it.
 void take_answer(const Plan& plan, const Invocation& invocation, Output& out, std::string_view answer, Totals& totals) {
     totals.reached += count_member(answer, "reached");
-    if (silent_nodes(answer) != exit_code::ok) totals.partial = true;
+    for (const std::string& who : silent_in(answer)) ++totals.silent_nodes[who];
     if (!plan.ack) return;
     totals.silent += count_member(answer, "silent");
     for (json::Walker answers{raw_member(answer, "answers")}; answers.next();) {
@@ -81,8 +91,17 @@ void take_answer(const Plan& plan, const Invocation& invocation, Output& out, st
     out.flush();
 }
 
+/// One line for each node that did not answer, however many events it did not answer for.
+void complain_of_silence(const Totals& totals, bool many) {
+    for (const auto& [who, events] : totals.silent_nodes) {
+        complain("no answer from " + who +
+                 (many ? " for " + std::to_string(events) + " of " + std::to_string(totals.events) + " events" : ""));
+    }
+}
+
 /// Says how many were reached. With --ack the answers are the data, and this a note.
 int report(const Plan& plan, const Invocation& invocation, Output& out, const Totals& totals, bool many) {
+    complain_of_silence(totals, many);
     const std::string reached = std::to_string(totals.reached);
     if (plan.ack) {
         if (!invocation.quiet())
@@ -96,7 +115,7 @@ int report(const Plan& plan, const Invocation& invocation, Output& out, const To
         else if (invocation.format() == Format::ndjson)
             out.line("{\"reached\":" + reached + "}");
     }
-    if (totals.partial) return exit_code::partial;
+    if (!totals.silent_nodes.empty()) return exit_code::partial;
     if (totals.reached < plan.require) return exit_code::no;
     if (plan.ack && (totals.silent > 0 || totals.answers == 0)) return exit_code::no;
     return exit_code::ok;
@@ -110,7 +129,8 @@ int emit_one(const Invocation& invocation, const Plan& plan) {
     const Deadline deadline = deadline_in(plan.answer_wait);
     auto control = Control::open(invocation.control_path(), deadline);
     if (!control) return finish(control.error());
-    const auto answer = control->ask("emit", emit_request(plan, plan.selection, event, *arguments, {}), deadline);
+    const auto answer =
+        control->ask("emit", emit_request(plan, invocation, plan.selection, event, *arguments, {}), deadline);
     if (!answer) return finish(answer.error());
     Output out;
     Totals totals;
@@ -128,7 +148,7 @@ Outcome<wire::ObjectWriter> request_of_line(const Plan& plan, const Invocation& 
     const json::Kind kind = json::kind_of(value);
     if (invocation.has("EVENT") && invocation.one("EVENT") != "-") {
         const std::string arguments = kind == json::Kind::array ? std::string(value) : "[" + std::string(value) + "]";
-        return emit_request(plan, plan.selection, invocation.one("EVENT"), arguments, {});
+        return emit_request(plan, invocation, plan.selection, invocation.one("EVENT"), arguments, {});
     }
     if (kind == json::Kind::array) {
         const auto event = json::element(value, 0);
@@ -141,7 +161,7 @@ Outcome<wire::ObjectWriter> request_of_line(const Plan& plan, const Invocation& 
             if (index > 1) arguments += ',';
             arguments += elements.value();
         }
-        return emit_request(plan, plan.selection, json::decode_string(*event), arguments + "]", {});
+        return emit_request(plan, invocation, plan.selection, json::decode_string(*event), arguments + "]", {});
     }
     if (kind != json::Kind::object) return give_up(exit_code::data, "it is neither an array nor an object");
     constexpr std::array<std::string_view, 9> known{"event",   "args",   "attachments", "to",      "users",
@@ -175,7 +195,7 @@ Outcome<wire::ObjectWriter> request_of_line(const Plan& plan, const Invocation& 
     if (!json::member(value, "nsp")) selection.nsp = plan.selection.nsp;
     Plan own = plan;
     own.is_volatile = plan.is_volatile || raw_member(value, "volatile") == "true";
-    return emit_request(own, selection, text_member(value, "event"), args,
+    return emit_request(own, invocation, selection, text_member(value, "event"), args,
                         json::member(value, "attachments").value_or(""));
 }
 
@@ -191,7 +211,11 @@ public:
         }
         if (failure_) {
             const int code = finish(*failure_);
-            if (totals_.events > 0) complain(std::to_string(totals_.events) + " events before it were sent");
+            complain_of_silence(totals_, true);
+            if (totals_.events > 0) {
+                complain(std::to_string(totals_.events) + " events before it were sent" +
+                         (plan_.counts ? " and reached " + std::to_string(totals_.reached) : ""));
+            }
             return code;
         }
         return report(plan_, invocation_, out_, totals_, true);
@@ -276,6 +300,7 @@ private:
         if (found == in_flight_.end()) return {};
         const std::size_t line = found->second;
         in_flight_.erase(found);
+        deadline_ = deadline_in(plan_.answer_wait);  // it answers: there is no need to hurry it
         if (reply.kind == wire::AdminReply::Kind::error) {
             Failure failure = Control::refusal(reply);
             failure.what.insert(0, at_line(line));

@@ -16,7 +16,7 @@ constexpr std::string_view selection_members = "nsp, to, users, sockets, except"
 constexpr std::uint64_t max_id = (std::uint64_t{1} << 53) - 1;
 
 constexpr std::array<AdminCommand, 18> commands{{
-    {"emit", "nsp, to, users, sockets, except, event, args, attachments, volatile, ack, timeout_ms",
+    {"emit", "nsp, to, users, sockets, except, event, args, attachments, volatile, ack, timeout_ms, count",
      "Emits an event to the sockets selected.", false},
     {"rooms", "nsp, all", "Lists rooms and how many sockets are in each.", false},
     {"sockets", selection_members, "Lists the sockets selected.", false},

@@ -1,13 +1,81 @@
-// What members of a cluster ask of each other, and what that costs: answers to Node's fetchSockets.
+// What members of a cluster ask of each other, what that costs, and what sioctl says of one that does not answer.
+//
+// Three gateways and a Node server. --full also asks 20 s after a gateway was frozen.
 
-import { Checks, same, truth } from '../integration/lib/harness.mjs';
+import {
+  Checks, httpGet, runCommand, same, sioctlBinary, sleep, truth, until,
+} from '../integration/lib/harness.mjs';
 import { TestClient } from './lib/client.mjs';
-import { GatewayMember, NodeMember } from './lib/cluster.mjs';
+import { GatewayMember, NodeMember, full } from './lib/cluster.mjs';
 import { RedisServer } from './lib/redis.mjs';
 
 const checks = new Checks('questions');
 const redis = await RedisServer.start({});
-const one = await GatewayMember.start('one', redis);
+const [one, two, three] = [
+  await GatewayMember.start('one', redis), await GatewayMember.start('two', redis), await GatewayMember.start('three', redis)];
+
+const sioctl = (args, input = '') => runCommand(sioctlBinary, ['--control', one.server.control, ...args], input,
+  { timeout: 30000, anyExit: true });
+/** A number of a gateway's metrics. */
+async function metric(member, name) {
+  const { body } = await httpGet(`${member.url}/metrics`, { headers: { Accept: 'text/plain' } });
+  return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(body)?.[1] ?? NaN);
+}
+const nodesListed = async () => (await sioctl(['nodes', '-o', 'ndjson'])).out.trim().split('\n').map((line) => JSON.parse(line).node);
+await until(5000, async () => (await nodesListed()).length === 3, 'three nodes');
+
+const clients = [];
+for (const member of [one, two, two, three, three, three]) clients.push(await TestClient.connect(member, { rooms: ['red'] }));
+
+await checks.step('an emit says how many it reached on all gateways', async () => {
+  const { code, out, err } = await sioctl(['emit', 'x', '--to', 'red']);
+  same([code, out, err], [0, '{"reached":6}\n', ''], 'what sioctl says');
+});
+
+await checks.step('with -q nobody is asked', async () => {
+  const before = await metric(one, 'sio_cluster_requests_out_total');
+  const lines = Array.from({ length: 50 }, (_, i) => `${i}\n`).join('');
+  const { code, out, err } = await sioctl(['-q', 'emit', 'quiet', '--stdin'], lines);
+  same([code, out, err], [0, '', ''], 'what sioctl says');
+  await clients[5].waitFor('quiet', 50);
+  same(await metric(one, 'sio_cluster_requests_out_total'), before, 'questions');
+});
+
+await checks.step('with -q and --require the number is asked for', async () => {
+  same((await sioctl(['-q', 'emit', 'x', '--to', 'red', '--require', '6'])).code, 0, 'exit code');
+  same((await sioctl(['-q', 'emit', 'x', '--to', 'red', '--require', '7'])).code, 1, 'exit code');
+});
+
+/** What sioctl says while `two` is frozen: by name who did not answer, and what came from the others. */
+async function judgeSilence(when) {
+  const began = Date.now();
+  const rows = await sioctl(['sockets', '-o', 'ndjson']);
+  same([rows.code, rows.err], [68, 'sioctl: no answer from node two\n'], `sockets ${when}`);
+  const nodes = rows.out.trim().split('\n').map((line) => JSON.parse(line).node);
+  same(nodes.sort(), ['one', 'three', 'three', 'three'], `rows ${when}`);
+  const emitted = await sioctl(['emit', 'x', '--to', 'red']);
+  same([emitted.code, emitted.out, emitted.err], [68, '{"reached":4}\n', 'sioctl: no answer from node two\n'], `emit ${when}`);
+  truth(Date.now() - began < 8000, `it took ${Date.now() - began} ms`);
+}
+
+await checks.step('68: a frozen gateway is named, the others are told of, and nobody else is blamed', async () => {
+  two.server.child.kill('SIGSTOP');
+  try {
+    await judgeSilence('at once');
+    const { code, out, err } = await sioctl(['emit', 'tick', '--to', 'red', '--stdin', '--timeout', '3s'], '1\n2\n3\n4\n5\n');
+    same([code, out, err], [68, '{"events":5,"reached":20}\n', 'sioctl: no answer from node two for 5 of 5 events\n'], 'five at once');
+    await until(15000, async () => !(await nodesListed()).includes('two'), 'the gateway to be forgotten');
+    if (full) await sleep(12000);
+    await judgeSilence('when it is not listed any more');
+  } finally {
+    two.server.child.kill('SIGCONT');
+  }
+  await until(10000, async () => (await sioctl(['emit', 'x', '--to', 'red'])).code === 0, 'all to answer again');
+}, { timeout: 60000 });
+
+for (const client of clients) client.close();
+
+// A Node server among them, from here on.
 const node = await NodeMember.start('node', redis);
 
 await checks.step("Node's fetchSockets has the headers that came, and no others", async () => {
@@ -24,4 +92,16 @@ await checks.step("Node's fetchSockets has the headers that came, and no others"
   client.close();
 });
 
-await checks.end([one.server, node.server]);
+await checks.step('68: a Node server that does not answer has no name, and no gateway is blamed for it', async () => {
+  const client = await TestClient.connect(three, { rooms: ['blue'] });
+  node.server.child.kill('SIGSTOP');
+  try {
+    const { code, out, err } = await sioctl(['emit', 'x', '--to', 'blue']);
+    same([code, out, err], [68, '{"reached":1}\n', 'sioctl: no answer from a Node server (these have no names)\n'], 'what sioctl says');
+  } finally {
+    node.server.child.kill('SIGCONT');
+  }
+  client.close();
+});
+
+await checks.end([one.server, two.server, three.server, node.server]);
