@@ -26,7 +26,9 @@ tl::unexpected<Error> malformed(const char* why) {
 }
 
 std::optional<Type> type_of(std::uint64_t number) noexcept {
-    if (number < 1 || number > static_cast<std::uint64_t>(Type::adapter_close)) return std::nullopt;
+    const bool is_ours = number == static_cast<std::uint64_t>(Type::count_sockets) ||
+                         number == static_cast<std::uint64_t>(Type::count_sockets_response);
+    if (!is_ours && (number < 1 || number > static_cast<std::uint64_t>(Type::adapter_close))) return std::nullopt;
     return static_cast<Type>(number);
 }
 
@@ -84,6 +86,8 @@ std::string_view to_string(Type type) noexcept {
         case Type::broadcast_client_count: return "broadcast_client_count";
         case Type::broadcast_ack: return "broadcast_ack";
         case Type::adapter_close: return "adapter_close";
+        case Type::count_sockets: return "count_sockets";
+        case Type::count_sockets_response: return "count_sockets_response";
     }
     return "unknown";
 }
@@ -178,6 +182,10 @@ void Decoder::reset() noexcept {
     message_.client_count = 0;
     message_.value = {};
     message_.sockets = {};
+    message_.gateways_count = false;
+    message_.questions.clear();
+    message_.counts.clear();
+    message_.is_open = false;
     if (json_.capacity() > kept_scratch) json_ = std::string{};
     json_.clear();
     decoded_.clear();
@@ -300,6 +308,37 @@ const char* Decoder::read_list(Cursor& in, StringList& out) {
         } else {
             return "a room is no string";
         }
+    } while (in.take(','));
+    return in.take(']') ? nullptr : "it is not JSON";
+}
+
+const char* Decoder::read_questions(Cursor& in) {
+    message_.questions.clear();
+    if (!in.take('[')) return "the questions are no array";
+    if (in.take(']')) return nullptr;
+    do {
+        if (message_.questions.size() == max_questions) return "it asks too much";
+        Question& question = message_.questions.emplace_back();
+        const char* const why = in.members("a question is no object", [&](std::string_view key) -> const char* {
+            if (key != "rooms" && key != "except") return in.skip();
+            if (const char* bad = read_list(in, list_)) return bad;
+            (key == "rooms" ? question.rooms : question.except) = list_.copy();
+            return nullptr;
+        });
+        if (why != nullptr) return why;
+    } while (in.take(','));
+    return in.take(']') ? nullptr : "it is not JSON";
+}
+
+const char* Decoder::read_counts(Cursor& in) {
+    message_.counts.clear();
+    if (!in.take('[')) return "the counts are no array";
+    if (in.take(']')) return nullptr;
+    do {
+        if (message_.counts.size() == max_questions) return "it has too many counts";
+        const auto count = whole_number_of(in.value(), max_count);
+        if (!count) return "a count is no whole number";
+        message_.counts.push_back(*count);
     } while (in.take(','));
     return in.take(']') ? nullptr : "it is not JSON";
 }
@@ -441,6 +480,14 @@ const char* Decoder::read_data(std::string_view json) {
             message_.client_count = count.value_or(0);
             return count ? nullptr : "the count is no whole number";
         }
+        if (key == "questions" && type == Type::count_sockets) return read_questions(in);
+        if (key == "counts" && type == Type::count_sockets_response) return read_counts(in);
+        if (key == "isOpen" || key == "gatewaysCount") {
+            const std::string_view token = in.value();
+            if (key == "isOpen" && type == Type::count_sockets_response) message_.is_open = token == "true";
+            if (key == "gatewaysCount" && type == Type::fetch_sockets) message_.gateways_count = token == "true";
+            return token.empty() ? "it is not JSON" : nullptr;
+        }
         if (key == "sockets") {
             message_.sockets = in.value();
             if (message_.sockets.empty()) return "it is not JSON";
@@ -483,6 +530,12 @@ const char* Decoder::read_data(std::string_view json) {
         case Type::server_side_emit_response:
         case Type::broadcast_ack:
             if (message_.value.empty()) message_.value = "null";  // undefined vanishes in JSON
+            break;
+        case Type::count_sockets:
+            if (message_.questions.empty()) return "it asks nothing";
+            break;
+        case Type::count_sockets_response:
+            if (message_.counts.empty()) return "it has no counts";
             break;
         case Type::initial_heartbeat:
         case Type::heartbeat:
@@ -735,6 +788,28 @@ void append_event(std::string& out, const Outgoing& message) {
     out.push_back(']');
 }
 
+void append_questions(std::string& out, std::span<const Question> questions) {
+    out.push_back('[');
+    for (const Question& question : questions) {
+        if (out.back() != '[') out.push_back(',');
+        out.append("{\"rooms\":");
+        append_list(out, question.rooms);
+        out.append(",\"except\":");
+        append_list(out, question.except);
+        out.push_back('}');
+    }
+    out.push_back(']');
+}
+
+void append_counts(std::string& out, std::span<const std::uint64_t> counts) {
+    out.push_back('[');
+    for (const std::uint64_t count : counts) {
+        if (out.back() != '[') out.push_back(',');
+        append_number(out, count);
+    }
+    out.push_back(']');
+}
+
 /// The `data` of a message as JSON, with Node's order of keys.
 void append_data_json(std::string& out, const Outgoing& message) {
     out.push_back('{');
@@ -771,6 +846,7 @@ void append_data_json(std::string& out, const Outgoing& message) {
             append_opts(out, message);
             out.push_back(',');
             append_request_id(out, message.request_id);
+            if (message.gateways_count) out.append(",\"gatewaysCount\":true");
             break;
         case Type::fetch_sockets_response:
             append_request_id(out, message.request_id);
@@ -793,6 +869,17 @@ void append_data_json(std::string& out, const Outgoing& message) {
             append_request_id(out, message.request_id);
             out.append(",\"clientCount\":");
             append_number(out, message.client_count);
+            break;
+        case Type::count_sockets:
+            append_request_id(out, message.request_id);
+            out.append(",\"questions\":");
+            append_questions(out, message.questions);
+            break;
+        case Type::count_sockets_response:
+            append_request_id(out, message.request_id);
+            out.append(",\"counts\":");
+            append_counts(out, message.counts);
+            out.append(message.is_open ? ",\"isOpen\":true" : ",\"isOpen\":false");
             break;
         case Type::initial_heartbeat:
         case Type::heartbeat:
@@ -841,6 +928,24 @@ void append_payload(std::string& out, std::string_view uid, std::string_view nsp
         msgpack::append_json(out, json,
                              may_have_binary(message.type) ? message.attachments : std::span<const std::string>{});
     }
+    msgpack::append_string(out, "uid");
+    msgpack::append_string(out, uid);
+    msgpack::append_string(out, "nsp");
+    msgpack::append_string(out, nsp);
+}
+
+void append_sockets_payload(std::string& out, std::string_view uid, std::string_view nsp, std::string_view request_id,
+                            std::size_t count, std::string_view sockets) {
+    msgpack::append_map_head(out, 4);
+    msgpack::append_string(out, "type");
+    msgpack::append_unsigned(out, static_cast<std::uint64_t>(Type::fetch_sockets_response));
+    msgpack::append_string(out, "data");
+    msgpack::append_map_head(out, 2);
+    msgpack::append_string(out, "requestId");
+    msgpack::append_string(out, request_id);
+    msgpack::append_string(out, "sockets");
+    msgpack::append_array_head(out, count);
+    out.append(sockets);
     msgpack::append_string(out, "uid");
     msgpack::append_string(out, uid);
     msgpack::append_string(out, "nsp");

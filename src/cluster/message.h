@@ -33,6 +33,9 @@ enum class Type : std::uint8_t {
     broadcast_client_count,
     broadcast_ack,
     adapter_close,
+    // Ours, which gateways alone send each other: doc/protocol/cluster.md.
+    count_sockets = 64,
+    count_sockets_response,
 };
 
 /// The name as logs spell it, for instance "fetch_sockets".
@@ -41,7 +44,7 @@ std::string_view to_string(Type type) noexcept;
 /// Whether it answers a request.
 [[nodiscard]] constexpr bool is_response(Type type) noexcept {
     return type == Type::fetch_sockets_response || type == Type::server_side_emit_response ||
-           type == Type::broadcast_client_count || type == Type::broadcast_ack;
+           type == Type::broadcast_client_count || type == Type::broadcast_ack || type == Type::count_sockets_response;
 }
 
 /// The uid of messages that come from an emitter, which is no member.
@@ -79,6 +82,14 @@ private:
     std::size_t size_ = 0;
 };
 
+/// One of the selections that a count_sockets asks about.
+struct Question {
+    std::vector<std::string> rooms;  ///< empty: everybody
+    std::vector<std::string> except;
+
+    friend bool operator==(const Question&, const Question&) = default;
+};
+
 /// One message. Which members are set depends on the type; the others are empty. Views live until the next call of the
 /// Decoder that returned it, and only while the text it was decoded from does.
 struct Message {
@@ -103,6 +114,11 @@ struct Message {
     std::uint64_t client_count = 0;  ///< broadcast_client_count
     std::string_view value;          ///< server_side_emit_response, broadcast_ack: one value, raw JSON; "null" for none
     std::string_view sockets;        ///< fetch_sockets_response: raw JSON array of objects
+
+    bool gateways_count = false;        ///< fetch_sockets: gateways have been asked otherwise, and need not answer
+    std::vector<Question> questions;    ///< count_sockets
+    std::vector<std::uint64_t> counts;  ///< count_sockets_response: one for each question, in their order
+    bool is_open = false;               ///< count_sockets_response: the sender has the namespace
 };
 
 /// What classic adapters ask of each other. Source: cluster-wire 3.3.
@@ -135,6 +151,8 @@ public:
     static constexpr std::size_t default_max_bytes = 64U << 20U;
     /// Rooms in one list of a message; more are malformed.
     static constexpr std::size_t max_rooms = 100'000;
+    /// Questions of one count_sockets, and counts of its answer; more are malformed.
+    static constexpr std::size_t max_questions = 256;
     /// Binary values in the sockets of one fetch_sockets_response; events and values have proto::max_attachments.
     static constexpr std::size_t max_socket_attachments = 4096;
 
@@ -171,6 +189,8 @@ private:
     const char* read_flags(Cursor& in);
     const char* read_list(Cursor& in, StringList& out);
     const char* read_text(Cursor& in, std::string_view& out, bool* is_there);
+    const char* read_questions(Cursor& in);
+    const char* read_counts(Cursor& in);
     [[nodiscard]] const char* check_placeholders() const;
     const char* read_payload_json(std::string_view json);
     const char* read_payload_msgpack(std::string_view map);
@@ -181,6 +201,7 @@ private:
     std::size_t max_bytes_;
     Message message_;
     ClassicRequest request_;
+    StringList list_;                  // of a question that is being read
     std::string json_;                 // what MessagePack became
     std::deque<std::string> decoded_;  // texts whose escapes were resolved
 };
@@ -205,6 +226,11 @@ struct Outgoing {
     std::uint64_t client_count = 0;
     std::string_view value = "null";  ///< raw JSON
     std::string_view sockets = "[]";  ///< raw JSON array, made with append_remote_socket()
+
+    bool gateways_count = false;
+    std::span<const Question> questions = {};
+    std::span<const std::uint64_t> counts = {};
+    bool is_open = false;
 };
 
 /// Appends the `data` field of a stream entry: JSON, or the base64 of MessagePack when there are attachments; nothing
@@ -213,6 +239,11 @@ void append_stream_data(std::string& out, const Outgoing& message);
 
 /// Appends the whole message in MessagePack, for a channel. Byte for byte as Node writes it.
 void append_payload(std::string& out, std::string_view uid, std::string_view nsp, const Outgoing& message);
+
+/// Appends a fetch_sockets_response whose `count` sockets are MessagePack already, one behind the other, as
+/// append_payload() would write it.
+void append_sockets_payload(std::string& out, std::string_view uid, std::string_view nsp, std::string_view request_id,
+                            std::size_t count, std::string_view sockets);
 
 /// A socket in the answer to fetch_sockets. Source: cluster-wire 1.7.
 struct RemoteSocket {

@@ -19,6 +19,8 @@ namespace sio::gateway {
 
 namespace {
 
+constexpr std::size_t lines_per_turn = 64;  // of one client
+
 struct Stream {
     std::uint64_t id = 0;
     bool handles = false;
@@ -63,14 +65,6 @@ Millis node_timeout(const wire::AdminRequest& request) {
     return static_cast<Millis>(given.value_or(2000));
 }
 
-std::size_t count_of(const ClusterAnswer& others) {
-    std::size_t count = 0;
-    for (const auto& array : others.values) {
-        for (json::Walker socket(array.json); socket.next();) ++count;
-    }
-    return count;
-}
-
 }  // namespace
 
 class AdminServer::Client final : public net::Handler {
@@ -85,31 +79,7 @@ public:
     void on_ready(std::uint32_t events) override {
         if (closed_) return;
         if ((events & EPOLLOUT) != 0) flush();
-        char buffer[16384];
-        while (!closed_) {
-            const ssize_t n = recv(fd_.get(), buffer, sizeof buffer, 0);
-            if (n < 0) {
-                if (errno == EINTR) continue;
-                if (errno != EAGAIN) close();
-                return;
-            }
-            if (n == 0) {
-                close();
-                return;
-            }
-            lines_.feed({buffer, static_cast<std::size_t>(n)});
-            while (!closed_) {
-                const auto line = lines_.next();
-                if (!line) break;
-                server_.handle_line(*this, std::string(*line));
-            }
-            if (lines_.too_long()) {
-                std::string out;
-                wire::append_admin_error(out, std::nullopt, wire::admin_error::too_large, "a line above 8 MiB");
-                send(out);
-                close();
-            }
-        }
+        if (!again_.is_armed()) read_on();
     }
 
     void send(std::string_view text) {
@@ -134,12 +104,49 @@ public:
     [[nodiscard]] std::size_t backlog() const noexcept { return out_.size(); }
     void close() {
         if (std::exchange(closed_, true)) return;
+        again_.disarm();
         server_.loop_.unwatch(fd_.get(), *this);
         server_.forget(*this);
         server_.loop_.dispose(this);
     }
 
 private:
+    struct Again final : base::Timer {
+        explicit Again(Client& c) : client(c) {}
+        Client& client;
+
+    private:
+        void expire(Millis) override { client.read_on(); }
+    };
+
+    /// Takes lines until there are none, or as many as one turn of the loop may take.
+    void read_on() {
+        char buffer[16384];
+        std::size_t left = lines_per_turn;
+        while (!closed_) {
+            while (const auto line = lines_.next()) {
+                server_.handle_line(*this, std::string(*line));
+                if (closed_) return;
+                if (--left == 0) {
+                    server_.loop_.timers().arm(again_, server_.loop_.now());
+                    return;
+                }
+            }
+            if (lines_.too_long()) {
+                std::string out;
+                wire::append_admin_error(out, std::nullopt, wire::admin_error::too_large, "a line above 8 MiB");
+                send(out);
+                close();
+                return;
+            }
+            const ssize_t n = recv(fd_.get(), buffer, sizeof buffer, 0);
+            if (n < 0 && errno == EINTR) continue;
+            if (n < 0 && errno == EAGAIN) return;
+            if (n <= 0) return close();
+            lines_.feed({buffer, static_cast<std::size_t>(n)});
+        }
+    }
+
     void flush() {
         if (!net::send_some(fd_.get(), out_)) broken_ = true;
         if (broken_) out_.clear();  // its end will be read soon
@@ -150,6 +157,7 @@ private:
     std::uint64_t number_;
     wire::LineSplitter lines_;
     std::string out_;
+    Again again_{*this};
     bool closed_ = false;
     bool broken_ = false;
 };
@@ -316,6 +324,15 @@ void AdminServer::gather(Namespace& nsp, const Selection& selection, Millis time
     }
 }
 
+void AdminServer::gather_count(Namespace& nsp, const Selection& selection, Millis timeout,
+                               std::function<void(ClusterAnswer)> done) {
+    if (cluster_ == nullptr || !cluster_->is_live()) {
+        done({});
+    } else {
+        cluster_->count_sockets(nsp, selection, timeout, std::move(done));
+    }
+}
+
 void AdminServer::dispatch(Client& client, const wire::AdminRequest& request) {
     std::string out;
     const std::string& cmd = request.cmd;
@@ -468,10 +485,10 @@ void AdminServer::emit(Client& client, const wire::AdminRequest& request) {
         }
         const std::size_t here = hub_.count(*nsp, selection);
         hub_.emit(*nsp, selection, event, is_volatile);
-        gather(*nsp, selection, node_timeout(request),
-               [this, number = client.number(), id = request.id, here](const ClusterAnswer& others) {
-                   reached(number, id, here + count_of(others), others);
-               });
+        gather_count(*nsp, selection, node_timeout(request),
+                     [this, number = client.number(), id = request.id, here](const ClusterAnswer& others) {
+                         reached(number, id, here + others.clients, others);
+                     });
         return;
     }
     const auto timeout = base::parse_decimal(json::member(request.text, "timeout_ms").value_or("5000"), 3'600'000);
@@ -706,7 +723,7 @@ void AdminServer::change(Client& client, const wire::AdminRequest& request) {
     }
     std::size_t here = hub_.count(*nsp, selection);
     // Who they are elsewhere is asked first: afterwards they may have left the room that names them.
-    gather(
+    gather_count(
         *nsp, selection, node_timeout(request),
         [this, here, how, name = nsp->name, selection, names = names ? std::move(*names) : std::vector<std::string>(),
          cmd = request.cmd, number = client.number(), id = request.id](ClusterAnswer others) {
@@ -718,7 +735,7 @@ void AdminServer::change(Client& client, const wire::AdminRequest& request) {
                                  : cmd == "leave" ? Cluster::Change::leave
                                                   : Cluster::Change::disconnect,
                                  selection, names, how == "client");
-                reached(number, id, here + count_of(others), others);
+                reached(number, id, here + others.clients, others);
                 return;
             }
             if (cmd == "join") {

@@ -88,6 +88,9 @@ private:
     [[nodiscard]] std::string nodes(const ClusterAnswer& others = {}) const;
     /// Calls `done` with the sockets other nodes have; at once when there are none.
     void gather(Namespace& nsp, const Selection& selection, Millis timeout, std::function<void(ClusterAnswer)> done);
+    /// The same for how many these are.
+    void gather_count(Namespace& nsp, const Selection& selection, Millis timeout,
+                      std::function<void(ClusterAnswer)> done);
     [[nodiscard]] std::string node_list() const;
     void send_to(std::uint64_t client, std::uint64_t id, const std::string& members);
     Namespace* selected(Client& client, const wire::AdminRequest& request, Selection& selection);

@@ -85,7 +85,9 @@ Cluster::Cluster(net::Loop& loop, Hub& hub, ClusterOptions options)
       owner_text_(cluster::owner_text(node_uid_)),
       tick_(std::make_unique<Tick>(*this)),
       session_timer_(std::make_unique<SessionTimer>(*this)),
-      sweep_timer_(std::make_unique<SweepTimer>(*this)) {
+      sweep_timer_(std::make_unique<SweepTimer>(*this)),
+      incoming_timer_(std::make_unique<Later>(*this, &Cluster::answer_requests)),
+      counting_timer_(std::make_unique<Later>(*this, &Cluster::send_counts)) {
     for (std::string& key : cluster::streams_to_read(options_.stream, options_.stream_count)) {
         stream_index_.emplace(key, streams_.size());
         streams_.emplace_back().key = std::move(key);
@@ -272,6 +274,7 @@ void Cluster::go_away() {
     std::ranges::sort(late, {}, &Own::number);
     for (const Own& own : late) deliver_here(own);
     for (auto& [id, request] : requests_) loop_.timers().arm(*request, loop_.now());
+    fail_counts();
 }
 
 // Everything of ours that the stream has must be read before the rest is sent again: then the numbers tell.
@@ -580,7 +583,7 @@ void Cluster::on_push(redis::Connection&, const Reply& push) {
     const std::string_view channel = items[1].text;
     const std::string_view bytes = items[2].text;
     if (channel == nodes_channel()) {
-        hear_hello(bytes);
+        hear_node(bytes);
         return;
     }
     if (channel.starts_with(options_.session_prefix)) {

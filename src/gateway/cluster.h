@@ -57,6 +57,8 @@ struct ClusterStats {
     std::uint64_t requests_in = 0;
     std::uint64_t requests_timed_out = 0;
     std::uint64_t requests_withheld = 0;  ///< because servers of the classic adapter would fail on them
+    std::uint64_t requests_refused = 0;   ///< of others, because too many waited
+    std::uint64_t counts_asked = 0;       ///< numbers that were asked for; one question has many of them
     std::uint64_t sessions_restored = 0;
     std::uint64_t sessions_lost = 0;       ///< asked for, and not to be had
     std::uint64_t entries_backfilled = 0;  ///< read once, to fill the logs
@@ -170,6 +172,12 @@ public:
     /// The sockets other nodes have. `done` once, with what came within `timeout`.
     void fetch_sockets(Namespace& nsp, const Selection& selection, Millis timeout,
                        std::function<void(ClusterAnswer)> done);
+    /// How many sockets the other nodes have, as `clients` of the answer. What is asked in one turn travels in one
+    /// question, and gateways are asked for numbers only. `done` once, perhaps during the call.
+    void count_sockets(Namespace& nsp, const Selection& selection, Millis timeout,
+                       std::function<void(ClusterAnswer)> done);
+    /// Requests of other nodes that wait for their turn.
+    [[nodiscard]] std::size_t requests_waiting() const noexcept { return incoming_.size(); }
     /// Asks the other nodes' sockets for acknowledgements.
     void ask(Namespace& nsp, const Selection& selection, const Event& event, Millis timeout,
              std::function<void(ClusterAnswer)> done);
@@ -204,10 +212,13 @@ private:
         bool is_delivered = false;  ///< to this node's own sockets, because Redis was away
         std::size_t bytes = 0;
     };
-    struct Request;  // to the other nodes
-    struct Resume;   // a client that wants to resume
-    struct Sweep;    // of the stream, backwards
-    struct Fetch;    // of single events
+    struct Request;   // to the other nodes
+    struct Incoming;  // a request of another node, until it is answered
+    struct Counting;  // numbers that the other nodes are asked for at once
+    struct Later;
+    struct Resume;  // a client that wants to resume
+    struct Sweep;   // of the stream, backwards
+    struct Fetch;   // of single events
     struct Stream;
     struct Tick;
     struct SessionTimer;
@@ -259,17 +270,27 @@ private:
     // nodes
     [[nodiscard]] std::string nodes_channel() const;
     void say_hello(bool asks);
+    void hear_node(std::string_view bytes);
     void hear_hello(std::string_view text);
     void forget_silent_nodes();
     struct Peer;
     [[nodiscard]] const Peer* peer_of(std::string_view uid) const;
-    /// The names of `missing` nodes that are in a namespace and not among those that answered.
-    [[nodiscard]] std::vector<std::string> silent_names(std::string_view nsp, const std::vector<std::string>& answered,
-                                                        std::size_t missing) const;
+    /// The names of `missing` nodes that `may_be` and are not among those that answered.
+    [[nodiscard]] std::vector<std::string> silent_names(const std::vector<std::string>& answered, std::size_t missing,
+                                                        const std::function<bool(const Peer&)>& may_be) const;
+    [[nodiscard]] static bool has_namespace(const Peer& peer, std::string_view nsp);
     void look_for_classic_servers();
 
     // requests
     void on_request(const cluster::Message& message);
+    void answer_requests();
+    bool answer(Incoming& request);
+    bool answer_counts(Incoming& request);
+    bool answer_fetch(Incoming& request, Namespace& nsp);
+    void answer_ask(const Incoming& request, Namespace& nsp);
+    void answer_server_side_emit(const Incoming& request, const Namespace& nsp);
+    void spend(std::size_t work) noexcept { work_left_ -= std::min(work, work_left_); }
+    [[nodiscard]] std::string why_not_ask() const;
     void on_response(const cluster::Message& message);
     std::string begin_request(cluster::Type type, std::string_view nsp, Millis timeout,
                               std::function<void(ClusterAnswer)> done);
@@ -279,7 +300,18 @@ private:
     void on_classic(const cluster::ClassicRequest& request, std::string_view nsp);
     [[nodiscard]] static std::vector<std::string> selection_rooms(const Selection& selection);
     [[nodiscard]] static std::vector<std::string> selection_except(const Selection& selection);
-    std::string sockets_json(Namespace& nsp, const Selection& selection);
+    void describe(std::string& list, const Socket& socket);
+
+    // numbers (cluster_counts.cpp)
+    Counting& counting_for(const Namespace& nsp, Millis timeout);
+    void send_counts();
+    void send_count(Counting& counting);
+    void ask_others(Counting& counting);
+    void on_count_response(const cluster::Message& message);
+    void check_count(Counting& counting);
+    void give_up_count(Counting& counting);
+    void finish_count(Counting& counting, std::string trouble);
+    void fail_counts();
 
     // sessions (cluster_sessions.cpp)
     struct Dirty {  // a socket whose session is to be written
@@ -391,6 +423,16 @@ private:
     std::string scratch_;
     std::unordered_map<std::string, std::unique_ptr<Request>> requests_;
     std::vector<std::unique_ptr<Request>> finished_;
+    std::deque<std::unique_ptr<Incoming>> incoming_;
+    std::size_t incoming_bytes_ = 0;
+    bool is_refusing_ = false;       // said so
+    std::uint64_t worked_turn_ = 0;  // the turn that work_left_ is of
+    std::size_t work_left_ = 0;
+    std::vector<std::unique_ptr<Counting>> counting_;  // in the order asked
+    std::size_t counts_waiting_ = 0;                   // callbacks in them
+    std::size_t silent_others_ = 0;                    // nodes that are no gateways and did not answer,
+    Millis silent_others_at_ = 0;                      // when that was found
+    bool has_others_ = false;                          // there were such nodes when last seen
     struct Scripts {
         Scripts();
         redis::Script claim;
@@ -411,6 +453,8 @@ private:
     std::unique_ptr<base::Timer> tick_;
     std::unique_ptr<base::Timer> session_timer_;
     std::unique_ptr<base::Timer> sweep_timer_;
+    std::unique_ptr<base::Timer> incoming_timer_;
+    std::unique_ptr<base::Timer> counting_timer_;
     std::uint64_t ticks_ = 0;
     std::uint64_t gap_tick_ = 0;  // of the last check_gap()
     std::optional<Millis> gap_at_;
@@ -426,6 +470,8 @@ private:
         std::int64_t sockets = 0;
         Millis since = 0;
         Millis heard = 0;
+        Millis missed = 0;            // when it did not answer, while not heard since
+        bool counts = false;          // it answers count_sockets
         StringMap<std::string> uids;  // by namespace
     };
     std::unordered_map<std::string, Peer> peers_;    // by their id

@@ -54,9 +54,18 @@ void Cluster::say_hello(bool asks) {
                                  .number("sockets", static_cast<std::int64_t>(hub_.socket_count()))
                                  .number("since_ms", started_)
                                  .boolean("asks", asks)
+                                 .boolean("counts", true)
                                  .raw("uids", uids + '}')
                                  .object();
     commands_.send({"PUBLISH", nodes_channel(), text});
+}
+
+void Cluster::hear_node(std::string_view bytes) {
+    if (bytes.starts_with('{')) return hear_hello(bytes);
+    const auto message = decoder_.payload(bytes);
+    if (!message || (*message)->type != cluster::Type::count_sockets) return;  // of a newer gateway
+    const auto mine = uids_.find((*message)->nsp);
+    if (mine == uids_.end() || mine->second != (*message)->uid) on_request(**message);
 }
 
 void Cluster::hear_hello(std::string_view text) {
@@ -74,6 +83,8 @@ void Cluster::hear_hello(std::string_view text) {
     peer.sockets = number_member(text, "sockets");
     peer.since = number_member(text, "since_ms");
     peer.heard = loop_.now();
+    peer.missed = 0;
+    peer.counts = json::member(text, "counts") == "true";
     peer.uids.clear();
     for (json::Walker uid(json::member(text, "uids").value_or("{}")); uid.next();) {
         if (json::kind_of(uid.value()) != json::Kind::string) continue;
@@ -137,14 +148,18 @@ std::string Cluster::node_of(std::string_view uid) const {
     return peer != nullptr ? peer->name : std::string(uid);  // a Node server, which has no other name
 }
 
-std::vector<std::string> Cluster::silent_names(std::string_view nsp, const std::vector<std::string>& answered,
-                                               std::size_t missing) const {
+bool Cluster::has_namespace(const Peer& peer, std::string_view nsp) {
+    return peer.uids.contains(nsp) || peer.uids.size() >= max_named_uids;
+}
+
+std::vector<std::string> Cluster::silent_names(const std::vector<std::string>& answered, std::size_t missing,
+                                               const std::function<bool(const Peer&)>& may_be) const {
+    if (missing == 0) return {};
     std::vector<const Peer*> heard;
     for (const std::string& uid : answered) heard.push_back(peer_of(uid));
     std::vector<const Peer*> silent;
     const auto consider = [&](const Peer& peer) {
-        const bool is_in = peer.uids.contains(nsp) || peer.uids.size() >= max_named_uids;
-        if (is_in && std::ranges::find(heard, &peer) == heard.end()) silent.push_back(&peer);
+        if (may_be(peer) && std::ranges::find(heard, &peer) == heard.end()) silent.push_back(&peer);
     };
     for (const auto& [id, peer] : peers_) consider(peer);
     std::ranges::sort(silent, {}, &Peer::heard);

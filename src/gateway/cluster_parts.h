@@ -1,6 +1,7 @@
 // What the files of Cluster share among themselves.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -58,6 +59,79 @@ private:
         ++cluster.stats_.requests_timed_out;
         cluster.finish_request(id);
     }
+};
+
+/// A timer that calls one member.
+struct Cluster::Later final : base::Timer {
+    Later(Cluster& c, void (Cluster::*what)()) : cluster(c), call(what) {}
+    Cluster& cluster;
+    void (Cluster::*call)();
+
+private:
+    void expire(Millis) override { (cluster.*call)(); }
+};
+
+/// A request of another node. What is much work is done over several turns; what has been done is kept here.
+struct Cluster::Incoming {
+    cluster::Type type{};
+    std::string nsp;
+    std::string uid;
+    std::string request_id;
+    bool has_request_id = false;
+    std::vector<std::string> rooms;
+    std::vector<std::string> except;
+    Millis timeout = 0;
+    std::string event;
+    std::string arguments;
+    std::vector<std::string> attachments;
+    std::vector<cluster::Question> questions;
+    std::size_t bytes = 0;
+
+    std::vector<std::uint64_t> counts;    ///< of the questions so far
+    std::optional<std::vector<Id>> sids;  ///< whom a fetch selects
+    std::size_t next = 0;                 ///< of them
+    std::size_t described = 0;
+    std::string sockets;  ///< these, in MessagePack, one behind the other
+};
+
+/// Numbers that the other nodes are asked for by one question.
+struct Cluster::Counting final : base::Timer {
+    explicit Counting(Cluster& c) : cluster(c) {}
+
+    struct Number {
+        cluster::Question what;
+        std::uint64_t sockets = 0;     ///< so far
+        std::size_t others_heard = 0;  ///< of those that were asked for their sockets
+        std::vector<std::function<void(ClusterAnswer)>> done;
+    };
+    Cluster& cluster;
+    std::string id;
+    std::string nsp;
+    Millis timeout = 0;
+    std::vector<Number> numbers;
+    bool is_sent = false;
+    bool is_counted = false;            ///< the next two are known
+    std::size_t gateways = 0;           ///< beside this one
+    std::size_t members = 0;            ///< of the namespace, beside this one
+    std::vector<std::string> answered;  ///< ids of gateways
+    std::size_t open = 0;               ///< of these, those that have the namespace
+    std::size_t silent = 0;             ///< gateways that have not answered yet
+    std::size_t others = 0;             ///< members that are asked for their sockets
+    bool others_asked = false;
+    std::vector<std::string> others_uids;  ///< of those that answered the first of these requests
+
+    [[nodiscard]] bool has_answered(std::string_view gateway) const {
+        return std::ranges::find(answered, gateway) != answered.end();
+    }
+    /// What the worst of the requests for sockets still waits for.
+    [[nodiscard]] std::size_t others_missing() const {
+        std::size_t most = 0;
+        for (const Number& number : numbers) most = std::max(most, others - std::min(others, number.others_heard));
+        return most;
+    }
+
+private:
+    void expire(Millis) override { cluster.give_up_count(*this); }
 };
 
 /// A client that wants to resume, while it cannot be told yet.

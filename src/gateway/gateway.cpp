@@ -521,6 +521,12 @@ std::string Gateway::prometheus() {
         out.counter("sio_cluster_requests_in_total", "Questions of other nodes.", cluster.requests_in);
         out.counter("sio_cluster_requests_timed_out_total", "Questions that not all nodes answered.",
                     cluster.requests_timed_out);
+        out.counter("sio_cluster_requests_refused_total", "Questions of other nodes that found too many waiting.",
+                    cluster.requests_refused);
+        out.gauge("sio_cluster_requests_waiting", "Questions of other nodes that wait for their turn.",
+                  cluster_->requests_waiting());
+        out.counter("sio_cluster_counts_total", "Numbers other nodes were asked for, many in one question.",
+                    cluster.counts_asked);
         out.counter("sio_cluster_requests_withheld_total",
                     "Questions not asked because servers of the classic adapter would fail on them.",
                     cluster.requests_withheld);

@@ -1,12 +1,15 @@
 // What members of a cluster ask of each other, what that costs, and what sioctl says of one that does not answer.
 //
-// Three gateways and a Node server. --full also asks 20 s after a gateway was frozen.
+// Three gateways and a Node server, and 5,000 clients on two gateways of their own. --full also asks 20 s after a gateway
+// was frozen, and has 2,000 events in the place of 400.
 
+import { fork } from 'node:child_process';
+import { join } from 'node:path';
 import {
   Checks, httpGet, runCommand, same, sioctlBinary, sleep, truth, until,
 } from '../integration/lib/harness.mjs';
 import { TestClient } from './lib/client.mjs';
-import { GatewayMember, NodeMember, full } from './lib/cluster.mjs';
+import { GatewayMember, NodeMember, full, here } from './lib/cluster.mjs';
 import { RedisServer } from './lib/redis.mjs';
 
 const checks = new Checks('questions');
@@ -70,7 +73,8 @@ await checks.step('68: a frozen gateway is named, the others are told of, and no
   } finally {
     two.server.child.kill('SIGCONT');
   }
-  await until(10000, async () => (await sioctl(['emit', 'x', '--to', 'red'])).code === 0, 'all to answer again');
+  await until(10000, async () => (await sioctl(['emit', 'x', '--to', 'red'])).out === '{"reached":6}\n', 'all to answer again');
+  await until(5000, async () => (await metric(two, 'sio_redis_connected')) === 1, 'the thawed gateway to have Redis');
 }, { timeout: 60000 });
 
 for (const client of clients) client.close();
@@ -104,4 +108,69 @@ await checks.step('68: a Node server that does not answer has no name, and no ga
   client.close();
 });
 
-await checks.end([one.server, two.server, three.server, node.server]);
+await checks.step('a Node server is asked for its sockets, the gateways beside it for numbers', async () => {
+  const ours = await TestClient.connect(two, { rooms: ['green'] });
+  const theirs = await TestClient.connect(node, { rooms: ['green'] });
+  const before = await metric(three, 'sio_cluster_requests_in_total');
+  const { code, out, err } = await sioctl(['emit', 'mixed', '--to', 'green']);
+  same([code, out, err], [0, '{"reached":2}\n', ''], 'what sioctl says');
+  same(await metric(three, 'sio_cluster_requests_in_total'), before + 1, 'questions that a gateway answered');
+  await theirs.waitFor('mixed');
+  ours.close();
+  theirs.close();
+});
+
+for (const member of [one, two, three, node]) await member.server.stop();
+
+// ---- Many clients, many events -----------------------------------------------------------------------------------
+
+/** What two gateways say on their channels while `act` runs: messages and bytes. */
+async function overheard(act) {
+  const redisClient = redis.client();
+  const heard = { messages: 0, bytes: 0 };
+  redisClient.on('pmessageBuffer', (pattern, channel, message) => {
+    if (message[0] === 0x7b) return;   // what gateways say of themselves
+    heard.messages += 1;
+    heard.bytes += message.length;
+  });
+  await redisClient.psubscribe('socket.io#*', 'sio:session:nodes*');   // by pattern: not counted as a member
+  await act();
+  redisClient.disconnect();
+  return heard;
+}
+
+const crowdSize = 5000;
+const events = full ? 2000 : 400;
+const many = { options: { '--ping-interval': '25s', '--ping-timeout': '20s' } };
+const pair = [await GatewayMember.start('left', redis, many), await GatewayMember.start('right', redis, many)];
+const crowd = fork(join(here, 'crowd_worker.mjs'), [crowdSize, ...pair.map(({ port }) => port)].map(String));
+const fromCrowd = () => new Promise((done) => { crowd.once('message', done); });
+await fromCrowd();
+
+await checks.step(`${events} events to 5,000 clients: the right sum, and numbers alone travel for it`, async () => {
+  const [left, right] = pair;
+  const heard = await overheard(async () => {
+    const lines = Array.from({ length: events }, (_, i) => `${i}\n`).join('');
+    const { code, out, err } = await runCommand(sioctlBinary, ['--control', left.server.control, 'emit', 'tick', '--stdin'], lines,
+      { timeout: 60000, anyExit: true });
+    same([code, out, err], [0, `{"events":${events},"reached":${events * crowdSize}}\n`, ''], 'what sioctl says');
+  });
+  same(await metric(left, 'sio_cluster_counts_total'), events, 'numbers asked for');
+  const questions = await metric(left, 'sio_cluster_requests_out_total');
+  truth(questions <= events / 8, `${questions} questions for ${events} events`);
+  same(await metric(right, 'sio_cluster_requests_in_total'), questions, 'questions that came');
+  same(heard.messages, questions * 2, 'messages on the channels');
+  truth(heard.bytes <= 500 * questions, `${heard.bytes} bytes for ${questions} questions`);
+  let counted;
+  await until(60000, async () => {
+    crowd.send({ count: 'tick' });
+    ({ counted } = await fromCrowd());
+    return counted.sum >= events * crowdSize;
+  }, 'all events');
+  same(counted, { least: events, most: events, sum: events * crowdSize, gone: 0 }, 'what the clients got');
+  same(await metric(left, 'sio_cluster_requests_timed_out_total'), 0, 'questions without an answer');
+  truth(!/cluster_away|node_gone/.test(left.server.log() + right.server.log()), 'the gateways lost Redis or each other');
+}, { timeout: 120000 });
+
+crowd.disconnect();
+await checks.end(pair.map(({ server }) => server));

@@ -42,6 +42,14 @@ Kept keep(const Message& message) {
     add(std::to_string(message.client_count));
     add(message.value);
     add(message.sockets);
+    add(message.gateways_count ? "gateways count" : "");
+    add(message.is_open ? "open" : "");
+    for (const Question& question : message.questions) {
+        add("?");
+        for (const std::string& room : question.rooms) add("r" + room);
+        for (const std::string& room : question.except) add("x" + room);
+    }
+    for (const std::uint64_t count : message.counts) add(std::to_string(count));
     out.attachments = message.attachments;
     return out;
 }
@@ -63,6 +71,10 @@ Outgoing outgoing(const Message& message) {
     out.client_count = message.client_count;
     if (!message.value.empty()) out.value = message.value;
     if (!message.sockets.empty()) out.sockets = message.sockets;
+    out.gateways_count = message.gateways_count;
+    out.questions = message.questions;
+    out.counts = message.counts;
+    out.is_open = message.is_open;
     return out;
 }
 
@@ -94,6 +106,9 @@ void check(const Message& message) {
         check_text(array, message);
     }
     if (is_response(message.type)) FUZZ_CHECK(message.has_request_id);
+    FUZZ_CHECK(message.questions.empty() == (message.type != Type::count_sockets));
+    FUZZ_CHECK(message.counts.empty() == (message.type != Type::count_sockets_response));
+    FUZZ_CHECK(message.questions.size() <= Decoder::max_questions && message.counts.size() <= Decoder::max_questions);
     if (!message.value.empty() && message.event.empty()) check_text(message.value, message);
     if (message.type == Type::fetch_sockets_response) check_text(message.sockets, message);
 }

@@ -43,6 +43,14 @@ std::string show(const Message& message) {
     if (message.type == Type::broadcast_client_count) out += " count=" + std::to_string(message.client_count);
     if (!message.value.empty()) out += " value=" + std::string{message.value};
     if (!message.sockets.empty()) out += " sockets=" + std::string{message.sockets};
+    if (message.gateways_count) out += " gateways count";
+    for (const Question& question : message.questions) {
+        out += " ?";
+        for (const std::string& room : question.rooms) out += '+' + room;
+        for (const std::string& room : question.except) out += '-' + room;
+    }
+    for (const std::uint64_t count : message.counts) out += " #" + std::to_string(count);
+    if (message.is_open) out += " open";
     for (const std::string& attachment : message.attachments) out += " <" + std::to_string(attachment.size()) + '>';
     return out;
 }
@@ -430,6 +438,75 @@ Test(cluster_message, describes_a_socket_byte_for_byte_as_node_does) {
     const auto back = decoder.payload(golden::payload_sockets);
     cr_assert(back.has_value());
     cr_expect((*back)->sockets == sockets);
+}
+
+// ---- What gateways ask each other
+// ------------------------------------------------------------------------------------
+
+Test(cluster_message, gateways_ask_each_other_for_counts) {
+    const std::vector<Question> questions{{{"a", "b"}, {"c"}}, {{}, {}}};
+    const std::string from = std::string{uid} + " / ";
+    const std::string asked = " asked=" + std::string{request_id};
+    cr_expect(payload(payload_of({.type = Type::count_sockets, .request_id = request_id, .questions = questions})) ==
+              from + "count_sockets" + asked + " ?+a+b-c ?");
+    const std::vector<std::uint64_t> counts{2500, 0};
+    cr_expect(
+        payload(payload_of(
+            {.type = Type::count_sockets_response, .request_id = request_id, .counts = counts, .is_open = true})) ==
+        from + "count_sockets_response" + asked + " #2500 #0 open");
+    cr_expect(payload(payload_of({.type = Type::fetch_sockets, .request_id = "r/0", .gateways_count = true})) ==
+              from + "fetch_sockets asked=r/0 gateways count");
+}
+
+Test(cluster_message, refuses_counts_that_are_none) {
+    const auto of = [](std::string_view type, std::string_view data) {
+        return payload(R"({"type":)" + std::string{type} + R"(,"uid":"u","nsp":"/","data":)" + std::string{data} + '}');
+    };
+    cr_expect(of("64", R"({"requestId":"r","questions":[{"rooms":["a"]}]})") == "u / count_sockets asked=r ?+a");
+    for (const std::string_view data :
+         {R"({"questions":[{}]})", R"({"requestId":"r"})", R"({"requestId":"r","questions":[]})",
+          R"({"requestId":"r","questions":[1]})", R"({"requestId":"r","questions":{}})",
+          R"({"requestId":"r","questions":[{"rooms":7}]})", R"({"requestId":"r","questions":null})"}) {
+        cr_expect(of("64", data) == "malformed", "%s", std::string{data}.c_str());
+    }
+    for (const std::string_view data : {R"({"counts":[1]})", R"({"requestId":"r"})", R"({"requestId":"r","counts":[]})",
+                                        R"({"requestId":"r","counts":[-1]})", R"({"requestId":"r","counts":[0.5]})",
+                                        R"({"requestId":"r","counts":["1"]})", R"({"requestId":"r","counts":7})"}) {
+        cr_expect(of("65", data) == "malformed", "%s", std::string{data}.c_str());
+    }
+    const auto many = [](std::string_view one, std::size_t count) {
+        std::string list{one};
+        for (std::size_t i = 1; i < count; ++i) list.append(",").append(one);
+        return list;
+    };
+    for (const std::size_t extra : {0, 1}) {
+        const std::size_t count = Decoder::max_questions + extra;
+        cr_expect((of("64", R"({"requestId":"r","questions":[)" + many("{}", count) + "]}") == "malformed") ==
+                  (extra == 1));
+        cr_expect((of("65", R"({"requestId":"r","counts":[)" + many("1", count) + "]}") == "malformed") ==
+                  (extra == 1));
+    }
+    cr_expect(of("63", "{}") == "malformed" && of("66", "{}") == "malformed", "types beside ours");
+}
+
+Test(cluster_message, an_answer_made_socket_by_socket_is_the_answer_made_at_once) {
+    const std::vector<std::string> rooms{"sid-1", "room1"};
+    const RemoteSocket socket{.id = "sid-1", .address = "127.0.0.1", .url = "/", .rooms = rooms, .data = "{\"n\":1.5}"};
+    for (const std::size_t count : {0, 1, 3, 20}) {
+        std::string array = "[";
+        std::string packed_sockets;
+        for (std::size_t i = 0; i < count; ++i) {
+            append_remote_socket(array, socket);
+            std::string one = "[";
+            append_remote_socket(one, socket);
+            msgpack::append_json(packed_sockets, std::string_view(one).substr(1));
+        }
+        array += ']';
+        std::string bytes;
+        append_sockets_payload(bytes, uid, "/", request_id, count, packed_sockets);
+        cr_expect(bytes ==
+                  payload_of({.type = Type::fetch_sockets_response, .request_id = request_id, .sockets = array}));
+    }
 }
 
 // ---- The classic dialect --------------------------------------------------------------------------------------------
