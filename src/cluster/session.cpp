@@ -62,6 +62,12 @@ std::string owner_text(std::string_view owner) {
     return text;
 }
 
+bool is_owned_by(std::string_view stored, std::string_view text) noexcept {
+    constexpr std::size_t text_at = owner_at;
+    return stored.size() >= text_at + text.size() && stored.substr(owner_mark_at, owner_mark.size()) == owner_mark &&
+           stored.substr(text_at, text.size()) == text;
+}
+
 void append_session(std::string& out, const StoredSession& session) {
     std::string bytes;
     const std::size_t ours = (session.user ? 1U : 0U) + (session.since ? 1U : 0U) + (session.node ? 1U : 0U) +

@@ -48,6 +48,8 @@ inline constexpr std::size_t owner_mark_at = 4;
 inline constexpr std::size_t owner_at = 12;
 inline constexpr std::size_t owner_text_size = 24;
 std::string owner_text(std::string_view owner);
+/// Whether a session in its stored form belongs to the owner with this owner_text().
+bool is_owned_by(std::string_view stored, std::string_view text) noexcept;
 
 /// The most rooms, and binary values in `data`, a stored session may have.
 inline constexpr std::size_t max_session_rooms = 10'000;

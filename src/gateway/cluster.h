@@ -332,7 +332,10 @@ private:
     void on_claimed(const std::shared_ptr<Resume>& resume, const redis::Reply* reply);
     void adopt_session(Resume& resume, const std::string& before, cluster::StoredSession session);
     [[nodiscard]] static std::vector<Stay> stays_of(const cluster::StoredSession& session);
+    void claim_known(Resume& resume);
+    void say_taken(std::string_view nsp, std::string_view pid);
     void on_taken(std::string_view text);
+    void give_up_session(std::string_view nsp, const std::string& pid);
 
     // clients that resume (cluster_resume.cpp)
     void go_on_resuming();

@@ -26,6 +26,7 @@ void Cluster::resume(Namespace& nsp, ResumeRequest request, std::function<void(R
     const Millis until = loop_.now() + options_.recovery_wait;
     loop_.timers().arm(*resume, commands_.is_up() ? until : std::min(until, away_since_ + options_.recovery_wait));
     if (resume->request.saved) {
+        claim_known(*resume);
         begin(resume);
     } else {
         resume->waits_for = "Redis";

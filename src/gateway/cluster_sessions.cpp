@@ -1,11 +1,11 @@
 // What is kept in Redis of each client while it is connected, so that it can return to any gateway when this one is no
 // more, and whose that is. Source: cluster-wire 1.12.
 //
-// A session's key is there from the connect on until its client can no longer return. Whoever asks for it last owns it:
-// the owner is replaced in one step (session_scripts.h), all others hear of it on the channel `taken`, and what they
-// write afterwards is refused. So a second asker gets the session as the first did; the first, when it is alive, gives
-// up its connection, which is dead or a copy; when it has died meanwhile, nothing is lost with it. Node servers take a
-// session with GET and DEL, and may do so with ours.
+// A session's key is there from the connect on until its client can no longer return. Whoever asks for it last, in the
+// order of Redis, owns it: the owner is replaced in one step (session_scripts.h), all others hear of it on the channel
+// `taken`, and what they write afterwards is refused. So a second asker gets the session as the first did; the first,
+// when it is alive, gives up its connection, which is dead or a copy; when it has died meanwhile, nothing is lost with
+// it. Node servers take a session with GET and DEL, and may do so with ours.
 #include <algorithm>
 
 #include "base/json.h"
@@ -232,10 +232,7 @@ void Cluster::on_claimed(const std::shared_ptr<Resume>& resume, const Reply* rep
         adopt_session(*resume, std::string(reply->text), *session);
     }
     // If its old server still holds it (a cut it has not noticed), that is over now.
-    const std::string taken = R"({"node":)" + json::quote(options_.node) + R"(,"id":)" + json::quote(node_uid_) +
-                              R"(,"nsp":)" + json::quote(resume->nsp) + R"(,"pid":)" +
-                              json::quote(resume->request.pid) + '}';
-    commands_.send({"PUBLISH", options_.session_prefix + "taken", taken});
+    say_taken(resume->nsp, resume->request.pid);
     SavedSocket saved;
     saved.sid = Id::from(session->sid);
     saved.connected_at = session->since.value_or(Position{});
@@ -258,17 +255,51 @@ void Cluster::adopt_session(Resume& resume, const std::string& before, cluster::
         {"EVALSHA", scripts_.swap.sha(), next_turn, session_key(resume.request.pid), before, value, window});
 }
 
-/// `{"node","id","nsp","pid"}`: a client has gone on to another gateway.
+/// The session of a client that we know already becomes ours once more: if others have asked for it, we are the later.
+void Cluster::claim_known(Resume& resume) {
+    const std::string window = std::to_string(options_.session_window);
+    resume.is_owner = commands_.send({"EVALSHA", scripts_.claim.sha(), next_turn, session_key(resume.request.pid),
+                                      cluster::owner_mark, owner_text_, window},
+                                     [this](const Reply* reply) {
+                                         if (reply == nullptr || !reply->is_error()) return;
+                                         if (reply->is_error("NOSCRIPT")) return miss_scripts();
+                                         commands_.note_refusal(*reply);
+                                     });
+}
+
+void Cluster::say_taken(std::string_view nsp, std::string_view pid) {
+    commands_.send({"PUBLISH", options_.session_prefix + "taken",
+                    R"({"node":)" + json::quote(options_.node) + R"(,"id":)" + json::quote(node_uid_) + R"(,"nsp":)" +
+                        json::quote(nsp) + R"(,"pid":)" + json::quote(pid) + '}'});
+}
+
+/// `{"node","id","nsp","pid"}`: a client has gone on to another gateway. We may have been asked later than that one:
+/// Redis knows whose the session is.
 void Cluster::on_taken(std::string_view text) {
     if (!json::is_valid(text) || json::member(text, "id") == json::quote(node_uid_)) return;
-    const auto nsp = json::member(text, "nsp");
-    const auto pid = json::member(text, "pid");
-    if (!nsp || !pid) return;
-    const std::string name = json::decode_string(*pid);
-    lose_session(json::decode_string(*nsp), name);
-    const auto range = resumes_.equal_range(name);
+    const auto nsp_text = json::member(text, "nsp");
+    const auto pid_text = json::member(text, "pid");
+    if (!nsp_text || !pid_text) return;
+    const std::string nsp = json::decode_string(*nsp_text);
+    const std::string pid = json::decode_string(*pid_text);
+    const auto found = hub_.namespaces().find(nsp);
+    const bool has_socket = found != hub_.namespaces().end() && hub_.holds(*found->second, pid);
+    if (!has_socket && !resumes_.contains(pid)) return lose_session(nsp, pid);
+    const bool is_asked = commands_.send({"GET", session_key(pid)}, [this, nsp, pid](const Reply* reply) {
+        const bool is_ours = reply != nullptr && cluster::is_owned_by(reply->text, owner_text_);
+        is_ours ? say_taken(nsp, pid) : give_up_session(nsp, pid);
+    });
+    if (!is_asked) give_up_session(nsp, pid);
+}
+
+/// Ends the socket that has a session which is another's now, and who waits for it.
+void Cluster::give_up_session(std::string_view nsp, const std::string& pid) {
+    lose_session(nsp, pid);
+    const auto range = resumes_.equal_range(pid);
     std::vector<std::shared_ptr<Resume>> over;
-    for (auto one = range.first; one != range.second; ++one) over.push_back(one->second);
+    for (auto one = range.first; one != range.second; ++one) {
+        if (one->second->nsp == nsp) over.push_back(one->second);
+    }
     for (const auto& resume : over) finish(resume, ResumeResult::superseded());
 }
 

@@ -341,6 +341,10 @@ Reached Hub::deliver(std::string_view name, const Selection& selection, const Ev
     return send_here(*found->second, selection, encoder, is_volatile);
 }
 
+bool Hub::holds(const Namespace& nsp, std::string_view pid) {
+    return nsp.by_secret.contains(Id::from(pid.substr(0, id_length)));
+}
+
 void Hub::taken(Namespace& nsp, std::string_view pid) {
     const Id secret = Id::from(pid.substr(0, id_length));
     if (const auto live = nsp.by_secret.find(secret); live != nsp.by_secret.end()) {

@@ -280,6 +280,8 @@ public:
     /// An event that gets its place later: to this node's sockets, at once.
     void emit_early(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile,
                     std::uint64_t number);
+    /// Whether a client of that pid is connected here.
+    [[nodiscard]] static bool holds(const Namespace& nsp, std::string_view pid);
     /// A client of that pid has come back elsewhere: what is left of it here is over.
     void taken(Namespace& nsp, std::string_view pid);
     /// To one socket. Recoverable unless volatile.

@@ -81,6 +81,8 @@ Test(cluster_session, the_owner_stands_where_redis_can_compare_and_replace_it) {
         cr_assert(value.substr(cluster::owner_at, cluster::owner_text_size) == cluster::owner_text(*session.owner));
         const std::string other = cluster::owner_text("fedcba9876543210");
         cr_assert(other.size() == cluster::owner_text_size);
+        cr_expect(cluster::is_owned_by(value, cluster::owner_text(*session.owner)));
+        cr_expect(!cluster::is_owned_by(value, other) && !cluster::is_owned_by(value.substr(0, 20), other));
         value.replace(cluster::owner_at, other.size(), other);
         const auto back = cluster::decode_session(value);
         cr_assert(back.has_value() && back->owner == "fedcba9876543210");
