@@ -142,6 +142,7 @@ Bridge::Bridge(net::Loop& loop, const Config& config)
       config_(config),
       started_(loop.now()),
       commands_(loop, *config.redis_endpoint, commands_options(), *this),
+      claim_(loop, config.node, commands_, *this),
       control_(loop, *this, config.node),
       http_(loop, *this),
       tick_(std::make_unique<Tick>(*this)) {}
@@ -204,7 +205,6 @@ Result<void> Bridge::start() {
         if (auto done = inlet_->set_routes(std::move(*routes)); !done) return done;
     }
     commands_.start();
-    if (outlet_ != nullptr) outlet_->start();
     loop_.timers().arm(*tick_, loop_.now() + tick_pause);
     log::info("bridge", "listening",
               {{"path", config_.control},
@@ -277,13 +277,15 @@ void Bridge::end_if_drained() {
             {{"in_flight_bytes", inlet_ != nullptr ? inlet_->bytes_in_flight() : 0}, {"open", producer_->open()}});
     }
     if (inlet_ != nullptr) inlet_->close();
-    if (commands_.is_up()) commands_.send({"HDEL", bridges_key, config_.node});
+    if (commands_.is_up() && claim_.is_ours()) commands_.send({"HDEL", bridges_key, config_.node});
+    claim_.release();
     loop_.stop();
 }
 
 void Bridge::on_tick() {
+    claim_.renew(is_draining_);
     if (!is_draining_ || loop_.now() + tick_pause < drain_until_) say_alive();
-    if (outlet_ != nullptr) outlet_->tick();
+    if (outlet_ != nullptr && has_begun_) outlet_->tick();
     if (is_draining_) {
         end_if_drained();
         loop_.timers().arm(*tick_, loop_.now() + drain_tick);
@@ -298,10 +300,10 @@ void Bridge::on_tick() {
     loop_.timers().arm(*tick_, loop_.now() + tick_pause);
 }
 
-void Bridge::say_alive() {
-    if (!commands_.is_up() || is_draining_) return;
+void Bridge::say_alive(std::string_view how) {
+    if (!commands_.is_up() || is_draining_ || !claim_.is_ours()) return;
     commands_.send(
-        {"EVAL", heartbeat_script, "1", bridges_key, config_.node, probe_->is_reachable() ? "true" : "false", ""});
+        {"EVAL", heartbeat_script, "1", bridges_key, config_.node, probe_->is_reachable() ? "true" : "false", how});
 }
 
 void Bridge::on_probe(bool reachable, const std::string& reason) {
@@ -315,10 +317,22 @@ void Bridge::on_probe(bool reachable, const std::string& reason) {
 
 void Bridge::on_up(redis::Connection&) {
     log::info("bridge", "redis_up", {{"redis", commands_.endpoint().to_string()}});
-    commands_.send(
-        {"EVAL", heartbeat_script, "1", bridges_key, config_.node, probe_->is_reachable() ? "true" : "false", "first"});
+    claim_.renew(is_draining_);
     if (inlet_ != nullptr) inlet_->redis_up();
-    if (outlet_ != nullptr) outlet_->redis_up();
+    if (outlet_ != nullptr && has_begun_) outlet_->redis_up();
+}
+
+void Bridge::on_claimed() {
+    say_alive("first");
+    if (inlet_ != nullptr) inlet_->join();
+    if (std::exchange(has_begun_, true) || outlet_ == nullptr) return;
+    outlet_->start();
+    outlet_->redis_up();
+}
+
+void Bridge::on_name_taken() {
+    if (inlet_ != nullptr) inlet_->close();
+    end_for_name("another bridge works under it");
 }
 
 void Bridge::on_down(redis::Connection&, std::string_view) {
@@ -326,17 +340,23 @@ void Bridge::on_down(redis::Connection&, std::string_view) {
     // back.
 }
 
-void Bridge::on_inlet_lost(const Error& error) {
-    // Only a change of the configuration helps; a supervisor should not go on trying.
-    log::fatal("bridge", "name_in_use", {{"node", config_.node}, {"reason", error.what}});
+void Bridge::on_inlet_lost(const Error& error) { end_for_name(error.what); }
+
+/// Only a change of the configuration helps; a supervisor should not go on trying.
+void Bridge::end_for_name(std::string_view reason) {
+    if (exit_code_ != 0) return;
+    log::fatal("bridge", "name_in_use",
+               {{"node", config_.node},
+                {"reason", reason},
+                {"remedy", "give each bridge a node of its own, or end the other one first"}});
     exit_code_ = daemon::exit_config;
-    drain();
+    if (!is_draining_) drain();
 }
 
 // --- Asked ----------------------------------------------------------------------------------------------------------
 
 bool Bridge::is_well() const {
-    return probe_->is_reachable() && commands_.is_up() && redis_refusal().empty() &&
+    return probe_->is_reachable() && commands_.is_up() && redis_refusal().empty() && claim_.is_ours() &&
            (inlet_ == nullptr || !inlet_->is_wanted() || inlet_->is_reading()) &&
            (outlet_ == nullptr || outlet_->is_leader() || !outlet_->leader().empty()) && producer_->trouble().empty() &&
            dead_letters_->trouble().empty() && (outlet_ == nullptr || outlet_->refused_topics() == 0);
@@ -363,6 +383,10 @@ std::string Bridge::checks() const {
           : commands_.is_up()               ? commands_.endpoint().to_string()
           : commands_.down_reason().empty() ? "not reached yet"
                                             : commands_.down_reason());
+    check("name", claim_.is_ours(),
+          claim_.is_ours()      ? config_.node
+          : claim_.is_foreign() ? "another bridge has, or had until a moment ago, the name " + config_.node
+                                : "Redis has not been asked yet");
     if (inlet_ == nullptr || !inlet_->is_wanted()) {
         check("group", true, "nothing to consume");
     } else {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/timer_wheel.h"
+#include "bridge/claim.h"
 #include "bridge/config.h"
 #include "bridge/dead_letters.h"
 #include "bridge/inlet.h"
@@ -28,7 +29,7 @@ namespace sio::bridge {
 
 struct Replay;
 
-class Bridge final : ServerHost, Inlet::Owner, redis::Connection::Owner, kafka::Producer::Sink {
+class Bridge final : ServerHost, Inlet::Owner, Claim::Owner, redis::Connection::Owner, kafka::Producer::Sink {
 public:
     /// Reads the routes file and makes the Kafka clients. Errors: `config`, `io`.
     static Result<std::unique_ptr<Bridge>> create(net::Loop& loop, const Config& config);
@@ -60,6 +61,10 @@ private:
     bool is_ready() override;
     // Inlet::Owner
     void on_inlet_lost(const Error& error) override;
+    bool may_join() const override { return claim_.is_ours(); }
+    // Claim::Owner
+    void on_claimed() override;
+    void on_name_taken() override;
     // redis::Connection::Owner
     void on_up(redis::Connection& connection) override;
     void on_down(redis::Connection& connection, std::string_view reason) override;
@@ -70,7 +75,8 @@ private:
     Result<void> reload();
     void on_tick();
     void on_probe(bool reachable, const std::string& reason);
-    void say_alive();
+    void say_alive(std::string_view how = {});
+    void end_for_name(std::string_view reason);
     void drain();
     void end_if_drained();
     void go_on_replaying(const std::shared_ptr<Replay>& replay);
@@ -85,6 +91,7 @@ private:
     base::Millis started_;
     std::unique_ptr<kafka::DevBroker> dev_broker_;
     redis::Connection commands_;
+    Claim claim_;
     std::unique_ptr<kafka::Producer> producer_;
     std::unique_ptr<kafka::Probe> probe_;
     std::unique_ptr<DeadLetters> dead_letters_;
@@ -96,6 +103,7 @@ private:
 
     std::unordered_map<std::uint64_t, Answer> products_;
     std::uint64_t next_product_ = 1;
+    bool has_begun_ = false;  // the name was ours once
     bool is_draining_ = false;
     base::Millis drain_until_ = 0;
     std::string told_status_;

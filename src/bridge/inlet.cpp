@@ -159,7 +159,8 @@ Result<void> Inlet::set_routes(std::shared_ptr<const routes::Routes> routes) {
         restart("the routes name other topics");
         return {};
     }
-    return open_consumer();
+    if (!owner_.may_join()) is_restarting_ = !subscription_.empty();  // join() goes on
+    return is_restarting_ ? Result<void>() : open_consumer();
 }
 
 Result<void> Inlet::open_consumer() {
@@ -208,6 +209,7 @@ void Inlet::on_retry() {
             is_restarting_ = false;
             return;
         }
+        if (!owner_.may_join()) return retry_soon(retake_pause);
         if (auto opened = open_consumer(); !opened) {
             log::error("inlet", "consumer_refused", {{"reason", opened.error().what}});
             consumer_.reset();

@@ -80,6 +80,8 @@ public:
         virtual ~Owner() = default;
         /// Kafka lets another process in by our name, again and again. Nothing is read any more.
         virtual void on_inlet_lost(const Error& error) = 0;
+        /// Our name is ours, so that the group may be joined by it.
+        [[nodiscard]] virtual bool may_join() const = 0;
     };
 
     Inlet(net::Loop& loop, kafka::Settings settings, InletOptions options, redis::Connection& commands,
@@ -91,6 +93,8 @@ public:
     /// Consumes what these routes have topics for, from now on. Errors: `config`, `io`.
     Result<void> set_routes(std::shared_ptr<const routes::Routes> routes);
 
+    /// Owner::may_join() has become true.
+    void join() { retry_soon(0); }
     void redis_up();
     /// Once a second.
     void tick();
