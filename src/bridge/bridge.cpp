@@ -226,6 +226,7 @@ Result<std::shared_ptr<const routes::Routes>> Bridge::read_routes() const {
     }
     auto routes = routes::parse_routes(text.str(), config_.routes);
     if (!routes) return tl::unexpected(routes.error());
+    if (auto done = check_topics(*routes, config_); !done) return tl::unexpected(done.error());
     for (const std::string& warning : routes->warnings()) log::warn("routes", "warning", {{"what", warning}});
     return std::make_shared<const routes::Routes>(std::move(*routes));
 }

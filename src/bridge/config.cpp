@@ -15,6 +15,7 @@
 
 #include "bridge/listen_address.h"
 #include "daemon/exit_code.h"
+#include "routes/topics.h"
 #include "wire/admin.h"
 
 namespace sio::bridge {
@@ -298,6 +299,16 @@ Result<void> complete(Config& config) {
 }
 
 }  // namespace
+
+Result<void> check_topics(const routes::Routes& routes, const Config& config) {
+    for (const auto& topic : routes.topics()) {
+        if (topic->is_pattern || config.dead_letter_topic.empty() || topic->name != config.dead_letter_topic) continue;
+        return fail(Errc::config, config.routes + ": /topics/" + topic->name +
+                                      ": dead letters are written to this topic (dead-letter-topic), so it cannot be "
+                                      "consumed: leave it out, or name another dead-letter-topic");
+    }
+    return {};
+}
 
 std::string default_socket_path() {
     const std::string path = wire::default_control_path();

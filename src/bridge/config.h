@@ -18,6 +18,7 @@
 #include "daemon/start.h"
 #include "kafka/settings.h"
 #include "redis/endpoint.h"
+#include "routes/routes.h"
 
 namespace sio::bridge {
 
@@ -88,6 +89,10 @@ Start start(std::span<const char* const> arguments, const daemon::Environment& e
 /// Errors: those of daemon::load(); `config` when options contradict one another, or kafka::check() refuses.
 Result<daemon::Action> load_config(Config& config, std::span<daemon::Option> options,
                                    std::span<const char* const> arguments, const daemon::Environment& environment);
+
+/// Whether a bridge with this configuration can consume what `routes` name. Errors: `config`, with file and place: the
+/// topic of dead letters is among them, which would feed on itself, and is left out of what is subscribed.
+Result<void> check_topics(const routes::Routes& routes, const Config& config);
 
 /// Where the daemon listens unless told otherwise: `bridge.sock` beside the gateway's control socket.
 std::string default_socket_path();

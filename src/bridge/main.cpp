@@ -23,10 +23,9 @@ Result<void> check_routes(const bridge::Config& config) {
     std::ifstream file(config.routes, std::ios::binary);
     std::ostringstream text;
     if (!file || !(text << file.rdbuf())) return fail(Errc::config, "cannot read the routes file " + config.routes);
-    if (const auto routes = routes::parse_routes(text.str(), config.routes); !routes) {
-        return tl::unexpected(routes.error());
-    }
-    return {};
+    const auto routes = routes::parse_routes(text.str(), config.routes);
+    if (!routes) return tl::unexpected(routes.error());
+    return bridge::check_topics(*routes, config);
 }
 
 }  // namespace

@@ -32,6 +32,7 @@ constexpr std::array kinds = {RecordAction::Kind::emit, RecordAction::Kind::join
                               RecordAction::Kind::disconnect};
 constexpr std::array verb_words = {"emit"sv, "join"sv, "leave"sv, "disconnect"sv};
 constexpr std::array client_verbs = {"ask"sv, "ack"sv, "hand"sv, "publish"sv, "deny"sv};
+constexpr std::string_view usual_dead_letter_topic = "sio.dead-letters";
 constexpr std::array common_options = {"nsp"sv, "when"sv, "about"sv};
 
 }  // namespace
@@ -48,6 +49,11 @@ void Loader::topic(const std::string& name, const Node& node) {
                 "of them");
     } else if (name.size() > max_topic_name_bytes) {
         problem(node, "is longer than " + std::to_string(max_topic_name_bytes) + " bytes; Kafka has no such topic");
+    }
+    if (name == usual_dead_letter_topic) {
+        warn(node,
+             "is where a bridge writes dead letters, unless its dead-letter-topic says otherwise: it refuses to "
+             "consume them");
     }
     routes_.topics_.push_back(std::make_unique<TopicRoute>());
     TopicRoute& out = *routes_.topics_.back();

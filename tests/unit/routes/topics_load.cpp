@@ -145,3 +145,12 @@ Test(routes_topics_load, check_counts_topics) {
     const auto report = check(R"({"version":1,"topics":{"a":[],"b.*":{"do":[],"format":"text","about":"x"}}})", "r");
     cr_expect(report.ok && report.topics == 2 && report.namespaces == 1 && report.events == 0);
 }
+
+Test(routes_topics_load, the_usual_topic_of_dead_letters_is_warned_of) {
+    const std::string actions = R"([{"emit":"x","to":"all"}])";
+    const Report named =
+        check(R"({"version":1,"topics":{"notes":)" + actions + R"(,"sio.dead-letters":)" + actions + "}}", "r");
+    cr_assert(named.ok && named.warnings.size() == 1);
+    cr_expect(named.warnings[0].starts_with("r:1: /topics/sio.dead-letters: "), "%s", named.warnings[0].c_str());
+    cr_expect(check(R"({"version":1,"topics":{"sio.*":)" + actions + "}}", "r").warnings.empty());
+}
