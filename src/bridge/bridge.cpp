@@ -293,6 +293,7 @@ void Bridge::on_tick() {
         return;
     }
     if (inlet_ != nullptr) inlet_->tick();
+    tell_unreachable();
     std::string status = is_well() ? "carrying" : "degraded";
     if (status != told_status_) {
         daemon::notify_status(status);
@@ -314,6 +315,19 @@ void Bridge::on_probe(bool reachable, const std::string& reason) {
         log::error("bridge", "kafka_away", {{"brokers", config_.kafka.brokers}, {"reason", reason}});
     }
     say_alive();
+}
+
+/// Of several brokers some cannot be reached: what they lead is stuck.
+void Bridge::tell_unreachable() {
+    const std::string& now = probe_->unreachable();
+    if (now == told_unreachable_) return;
+    if (!now.empty()) {
+        log::warn("bridge", "brokers_unreachable",
+                  {{"brokers", now}, {"remedy", "their advertised.listeners must be reachable from here"}});
+    } else {
+        log::info("bridge", "brokers_reached", {{"brokers", told_unreachable_}});
+    }
+    told_unreachable_ = now;
 }
 
 void Bridge::on_up(redis::Connection&) {
@@ -376,7 +390,8 @@ std::string Bridge::checks() const {
         out.raw(name, wire::ObjectWriter().boolean("ok", ok).text("detail", detail).object());
     };
     check("kafka", probe_->is_reachable(),
-          probe_->is_reachable()     ? counted(probe_->brokers(), "broker")
+          probe_->is_reachable() ? counted(probe_->brokers(), "broker") +
+                                       (probe_->unreachable().empty() ? "" : ", not reached: " + probe_->unreachable())
           : probe_->reason().empty() ? "not reached yet"
                                      : probe_->reason());
     check("redis", commands_.is_up() && redis_refusal().empty(),

@@ -74,6 +74,7 @@ private:
     Result<std::shared_ptr<const routes::Routes>> read_routes() const;
     Result<void> reload();
     void on_tick();
+    void tell_unreachable();
     void on_probe(bool reachable, const std::string& reason);
     void say_alive(std::string_view how = {});
     void end_for_name(std::string_view reason);
@@ -107,6 +108,7 @@ private:
     bool is_draining_ = false;
     base::Millis drain_until_ = 0;
     std::string told_status_;
+    std::string told_unreachable_;
     int exit_code_ = 0;
     std::unique_ptr<Tick> tick_;
     std::shared_ptr<char> alive_ = std::make_shared<char>();

@@ -25,7 +25,11 @@ std::string labels_of(const PartitionView& view) {
 
 std::string Bridge::metrics_text() {
     daemon::Exposition out;
-    out.gauge("sio_bridge_kafka_connected", "Whether a broker answers.", probe_->is_reachable() ? 1 : 0);
+    out.gauge("sio_bridge_kafka_connected", "Whether brokers can be reached by the addresses that they advertise.",
+              probe_->is_reachable() ? 1 : 0);
+    const std::string& unreachable = probe_->unreachable();
+    out.gauge("sio_bridge_kafka_brokers_unreachable", "Brokers that are there and that we cannot reach.",
+              unreachable.empty() ? 0 : 1 + static_cast<double>(std::ranges::count(unreachable, ',')));
     out.gauge("sio_bridge_redis_connected", "Whether Redis answers.", commands_.is_up() ? 1 : 0);
     out.counter("sio_bridge_redis_refused_total", "Commands that Redis refused, for want of a right or another reason.",
                 commands_.stats().refused + (outlet_ != nullptr ? outlet_->reader().stats().refused : 0));

@@ -1,11 +1,11 @@
 // Faults of Kafka and of its configuration that a bridge can live with: each is named in the log once, by /ready, and by a
 // metric, costs nothing, and is over when it is mended.
 
-import { readFileSync } from 'node:fs';
-import { Checks, same, sleep, truth, until } from '../integration/lib/harness.mjs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { Checks, lowPort, runCommand, same, sleep, truth, until, within } from '../integration/lib/harness.mjs';
 import { RedisServer } from '../cluster/lib/redis.mjs';
 import { Broker } from './broker.mjs';
-import { Bridge, setup } from './lib/bridge.mjs';
+import { Bridge, bridgeBinary, cleanEnvironment, setup } from './lib/bridge.mjs';
 import { emitted, readStream } from './lib/stream.mjs';
 
 const checks = new Checks('told');
@@ -92,6 +92,51 @@ await checks.step('events for a topic that is denied and one that is missing wai
   });
 }, { timeout: 70000 });
 
+await checks.step('the topic of dead letters among those of the routes: a configuration error that names file and place, at the check, at start and at a reload', async () => {
+  const given = { brokers: strict, redis, name: 'loop', options: { '--dead-letter-topic': 'mine.dead', '--events-stream': '', '--group': 'loop' } };
+  const bad = await Bridge.start({ ...given, routes: routes('read-only', 'mine.dead'), ready: false });
+  try {
+    same(await within(5000, bad.server.exited, 'the bridge to leave'), 78, 'exit code');
+    truth(bad.log().includes(`${bad.routesPath}: /topics/mine.dead`) && /dead-letter-topic/.test(bad.log()), `it says ${bad.log()}`);
+    const check = await runCommand(bridgeBinary, [...bad.args, '--check-config'], '', { env: cleanEnvironment(), anyExit: true });
+    same([check.code, (check.out + check.err).includes('/topics/mine.dead')], [78, true], '--check-config');
+  } finally {
+    await bad.stop();
+  }
+  await withBridge({ ...given, routes: routes('read-only', 'mine.*'), ready: true }, async (bridge) => {
+    bridge.writeRoutes(routes('mine.dead'));
+    const error = await bridge.ask('reload').then(() => null, (one) => one);
+    truth(error?.code === 'config' && /mine\.dead/.test(error.message), `reload: ${error?.message ?? 'it was taken'}`);
+    bridge.writeRoutes(routes('read-only'));
+    await bridge.ask('reload');
+  });
+}, { timeout: 30000 });
+
 await strict.end();
+
+await checks.step('brokers that answer but advertise what cannot be reached: told once, by /ready and by metrics within seconds; mended, it is ready', async () => {
+  const hidden = await Broker.create();
+  const [nowhere, config] = [await lowPort(), readFileSync(hidden.config, 'utf8')];
+  writeFileSync(hidden.config, `${config}\nadvertised.listeners=PLAINTEXT://127.0.0.1:${nowhere}\n`);
+  await hidden.run();
+  try {
+    await withBridge({ brokers: hidden, name: 'lost', routes: routes('any') }, async (bridge) => {
+      await until(4000, async () => (await bridge.readiness().catch(() => null))?.checks.kafka.detail.includes(`${nowhere}`), '/ready to name the address');
+      const { code, checks: { kafka } } = await bridge.readiness();
+      same([code, kafka.ok, /advertised/.test(kafka.detail)], [503, false, true], '/ready');
+      await sleep(2000);
+      same([await bridge.metric('sio_bridge_kafka_connected'), lines(bridge, 'kafka_away')], [0, 1], 'metric, lines of the log');
+      truth(JSON.parse(await store.hget('sio:bridges', 'lost')).kafka === false, 'gateways are told that it reaches Kafka');
+      await hidden.stop();
+      writeFileSync(hidden.config, config);
+      await hidden.run();
+      await until(8000, async () => (await bridge.readiness()).checks.kafka.ok, '/ready to be well');
+      same(await bridge.metric('sio_bridge_kafka_connected'), 1, 'metric');
+    });
+  } finally {
+    await hidden.end();
+  }
+}, { timeout: 40000 });
+
 await redis.end();
 await checks.end([]);
