@@ -341,6 +341,24 @@ void Cluster::find_tails() {
     }
 }
 
+/// What XINFO STREAM says. Redis before 7.0 does not count what was added.
+struct Cluster::Info {
+    explicit Info(const Reply& reply)
+        : length(number_field(reply, "length")),
+          last(Position::parse(text_field(reply, "last-generated-id")).value_or(Position{})) {
+        if (const Reply* count = field(reply, "entries-added")) {
+            added = static_cast<std::uint64_t>(count->to_integer());
+            trimmed = *added - std::min(*added, length);
+        }
+        if (length > 0) first = Position::parse(text_field(reply, "recorded-first-entry-id"));
+    }
+    std::uint64_t length;
+    Position last;
+    std::optional<std::uint64_t> added;
+    std::uint64_t trimmed = 0;
+    std::optional<Position> first;
+};
+
 // The end of the stream is asked for once: reading from `$` again and again would lose what comes in between.
 void Cluster::take_tail(std::size_t index, const Reply* reply) {
     if (reply == nullptr || is_refused(Need::tails)) return;
@@ -349,10 +367,12 @@ void Cluster::take_tail(std::size_t index, const Reply* reply) {
     stream.last = Position{};
     stream.read = 0;
     if (!reply->is_error()) {
-        stream.last = Position::parse(text_field(*reply, "last-generated-id")).value_or(Position{});
-        if (const Reply* added = field(*reply, "entries-added")) {
-            stream.read = static_cast<std::uint64_t>(added->to_integer());
-        }
+        const Info info(*reply);
+        stream.last = info.last;
+        stream.read = info.added.value_or(0);
+        stream.first = info.first;
+        stream.trimmed = info.trimmed;
+        stream.highest = info.last;
         stream.begins_after = beginning(*reply);
     }
     hub_.log(index).begin_at(*stream.last, loop_.now());
@@ -371,37 +391,95 @@ void Cluster::take_tail(std::size_t index, const Reply* reply) {
 
 void Cluster::check_gap(std::size_t index) {
     reader_.send({"XINFO", "STREAM", streams_[index].key}, [this, index](const Reply* reply) {
-        if (reply == nullptr || reply->is_error()) return;
-        Stream& stream = streams_[index];
-        const Reply* added = field(*reply, "entries-added");
-        const Reply* length = field(*reply, "length");
-        if (added == nullptr || length == nullptr || !stream.last) return;
-        const auto all = static_cast<std::uint64_t>(added->to_integer());
-        const auto trimmed = all - static_cast<std::uint64_t>(length->to_integer());
-        const bool is_at_end = Position::parse(text_field(*reply, "last-generated-id")) == stream.last;
-        if (all < stream.read) {
-            log::warn("redis", "stream_is_new", {{"stream", stream.key}});
-            stream.read = all;
-            stream.is_counted = is_at_end;
-            return;
-        }
-        // At the end everything that was not read is missing; before it, what was trimmed beyond what was read.
-        const std::uint64_t lost_through = is_at_end ? all : trimmed;
-        const std::uint64_t missed = stream.is_counted && lost_through > stream.read ? lost_through - stream.read : 0;
-        if (is_at_end) stream.read = all;
-        stream.is_counted = is_at_end || (stream.is_counted && missed == 0);
-        if (missed == 0) return;
-        ++stats_.gaps;
-        stats_.entries_missed += missed;
-        gap_at_ = loop_.now();
-        log::error(
-            "redis", "stream_gap",
-            {{"stream", stream.key},
-             {"before", stream.last->text()},
-             {"entries", missed},
-             {"remedy", "the stream is trimmed faster than this gateway reads: raise maxLen of the Node servers"}});
-        hub_.log(index).lose_through(*stream.last, loop_.now());
+        if (reply == nullptr || !streams_[index].last) return;
+        if (!reply->is_error()) return check_info(index, Info(*reply));
+        const Stream& stream = streams_[index];
+        if (!is_no_such_key(*reply) || *stream.last == Position{}) return;
+        lose_stream(index, "was deleted or evicted");
+        read_anew(index);
     });
+}
+
+void Cluster::check_info(std::size_t index, const Info& info) {
+    Stream& stream = streams_[index];
+    const bool is_at_end = info.last == *stream.last;
+    const bool has_gone_back = info.last < *stream.last || (info.added && *info.added < stream.read) ||
+                               (info.first && stream.first && *info.first < *stream.first) ||
+                               (info.added && info.trimmed < stream.trimmed);
+    const auto first = std::exchange(stream.first, info.first ? info.first : stream.first);
+    const std::uint64_t trimmed = std::exchange(stream.trimmed, info.trimmed);
+    if (has_gone_back) {
+        // An earlier state of the same stream (a replica that did not have all took over) begins where ours did. What
+        // of it is still there has been read, and what was behind it will not come again.
+        const bool is_same = first && info.first && *info.first <= *first && info.trimmed <= trimmed &&
+                             (info.trimmed > 0 || trimmed == 0) && (info.trimmed != trimmed || *info.first == *first);
+        lose_stream(index, is_same ? "is older than what was read of it" : "was replaced by another");
+        if (is_same) {
+            stream.last = std::min(*stream.last, info.last);
+            ++reads_void_;
+        } else if (!info.first || *info.first <= *stream.last) {
+            return read_anew(index);
+        }
+        stream.read = info.added.value_or(0);
+        stream.is_counted = info.last == *stream.last;
+        return;
+    }
+    if (!info.added) return;
+    // At the end everything that was not read is missing; before it, what was trimmed beyond what was read.
+    const std::uint64_t lost_through = is_at_end ? *info.added : info.trimmed;
+    const std::uint64_t missed = stream.is_counted && lost_through > stream.read ? lost_through - stream.read : 0;
+    if (is_at_end) stream.read = *info.added;
+    stream.is_counted = is_at_end || (stream.is_counted && missed == 0);
+    if (missed == 0) return;
+    ++stats_.gaps;
+    stats_.entries_missed += missed;
+    gap_at_ = loop_.now();
+    gap_ = std::to_string(stats_.entries_missed) + " entries were trimmed before they were read";
+    log::error("redis", "stream_gap",
+               {{"stream", stream.key},
+                {"before", stream.last->text()},
+                {"entries", missed},
+                {"remedy", "the stream is trimmed faster than this gateway reads: raise maxLen of the Node servers"}});
+    hub_.log(index).lose_through(*stream.last, loop_.now());
+}
+
+/// The stream is not the one that was read. Whether all of that had been read is not known.
+void Cluster::lose_stream(std::size_t index, std::string_view how) {
+    const Stream& stream = streams_[index];
+    ++stats_.gaps;
+    ++stats_.streams_replaced;
+    gap_at_ = loop_.now();
+    gap_ = "the stream " + stream.key + ' ' + std::string(how);
+    log::error("redis", "stream_replaced",
+               {{"stream", stream.key},
+                {"what", how},
+                {"read_through", stream.last->text()},
+                {"remedy",
+                 "what was not read of it is lost: keep others from deleting it, give Redis a maxmemory-policy of "
+                 "noeviction or volatile-*, and let it keep its data over a restart"}});
+    hub_.log(index).lose_through(*stream.last, loop_.now());
+}
+
+/// Reads the stream that is there now from its beginning. What has been taken of it already is not taken again.
+void Cluster::read_anew(std::size_t index) {
+    Stream& stream = streams_[index];
+    stream.had = trace_.ids(static_cast<std::uint32_t>(index));
+    std::ranges::sort(stream.had);
+    stream.last = Position{};
+    stream.read = 0;
+    stream.is_counted = true;
+    stream.first.reset();
+    stream.trimmed = 0;
+    stream.begins_after = {};
+    ++reads_void_;
+}
+
+/// An entry has a lower place than one that was read before: all that is remembered under such places is of a stream
+/// that is no more.
+void Cluster::step_back(std::size_t index, Position id) {
+    hub_.log(index).begin_at(id.previous(), loop_.now());
+    hub_.move_back(index, id.previous());
+    if (streams_[index].fill == Fill::under_way) end_fill(index, "replaced");
 }
 
 void Cluster::read_on() {
@@ -411,11 +489,12 @@ void Cluster::read_on() {
     for (const Stream& stream : streams_) args.emplace_back(stream.key);
     for (const Stream& stream : streams_) ids.push_back(stream.last->text());
     for (const std::string& id : ids) args.emplace_back(id);
-    reading_ = reader_.send_blocking(args, block_time, [this](const Reply* reply) {
+    reading_ = reader_.send_blocking(args, block_time, [this, voided = reads_void_](const Reply* reply) {
         reading_ = false;
         if (reply == nullptr) return;
         if (reply->is_error()) return refused(Need::read, *reply);
         granted(Need::read);
+        if (voided != reads_void_) return read_on();
         take_entries(*reply);
         if (catching_up_) go_live();
         for (Stream& stream : streams_) wake_ahead(stream);
@@ -440,6 +519,12 @@ void Cluster::take_entries(const Reply& reply) {
             stream.last = *id;
             ++stream.read;
             ++stats_.entries_read;
+            if (!stream.had.empty()) {
+                if (std::ranges::binary_search(stream.had, *id)) continue;
+                if (*id > stream.had.back()) stream.had = {};
+            }
+            if (*id < stream.highest) step_back(found->second, *id);
+            stream.highest = *id;
             take_entry(found->second, *id, entry.items[1]);
         }
     }

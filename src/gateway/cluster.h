@@ -52,6 +52,7 @@ struct ClusterStats {
     std::uint64_t entries_repeated = 0;  ///< sent again by a node that could not know; dropped
     std::uint64_t entries_missed = 0;    ///< trimmed from the stream before they were read
     std::uint64_t gaps = 0;              ///< times that happened
+    std::uint64_t streams_replaced = 0;  ///< times a stream was deleted or evicted, or another was in its place
     std::uint64_t spool_dropped = 0;     ///< events that waited for Redis and did not fit
     std::uint64_t requests_out = 0;
     std::uint64_t requests_in = 0;
@@ -98,10 +99,12 @@ public:
     [[nodiscard]] std::string_view refusal() const noexcept;
     /// How often it has refused something.
     [[nodiscard]] std::uint64_t refusals() const noexcept;
-    /// How long ago the stream was found to be trimmed past this gateway, milliseconds; nothing when it never was.
+    /// How long ago a stream was found to be trimmed past this gateway, or to be gone, milliseconds; nothing: never.
     [[nodiscard]] std::optional<Millis> gap_age() const {
         return gap_at_ ? std::optional(loop_.now() - *gap_at_) : std::nullopt;
     }
+    /// What happened then, in words.
+    [[nodiscard]] const std::string& gap() const noexcept { return gap_; }
     /// Why it is not ready, for /ready.
     [[nodiscard]] std::string trouble() const;
     [[nodiscard]] const ClusterStats& stats() const noexcept { return stats_; }
@@ -246,6 +249,11 @@ private:
     void find_tails();
     void take_tail(std::size_t stream, const redis::Reply* reply);
     void check_gap(std::size_t stream);
+    struct Info;
+    void check_info(std::size_t stream, const Info& info);
+    void lose_stream(std::size_t stream, std::string_view how);
+    void read_anew(std::size_t stream);
+    void step_back(std::size_t stream, Position id);
     void read_on();
     void take_entries(const redis::Reply& reply);
     void take_entry(std::size_t stream, Position id, const redis::Reply& fields);
@@ -375,6 +383,11 @@ private:
         std::uint64_t read = 0;        ///< entries of the stream up to `last`, trimmed ones included; see check_gap()
         bool is_counted = true;        ///< `read` is exact
         Position target;               ///< to be read before this node is live again
+        // What tells it from another stream under its key, as it was when last asked for.
+        std::optional<Position> first;  ///< its first entry
+        std::uint64_t trimmed = 0;      ///< entries that are gone from it
+        Position highest;               ///< of all that were read, of earlier streams too
+        std::vector<Position> had;      ///< ascending: of what is read again, what was taken already
         // By stream, as only within one is what is read in the order in which it was written.
         StringMap<std::uint64_t> seen;  ///< the last number of each node that numbers its entries
         std::deque<Own> own;            ///< by number
@@ -461,6 +474,8 @@ private:
     std::uint64_t ticks_ = 0;
     std::uint64_t gap_tick_ = 0;  // of the last check_gap()
     std::optional<Millis> gap_at_;
+    std::string gap_;
+    std::uint64_t reads_void_ = 0;  // times that what was being read was not to be taken any more
     bool classic_servers_ = false;  // share our channels
     Millis last_refresh_ = 0;
     ServerEvent server_event_;

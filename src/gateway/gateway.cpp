@@ -371,11 +371,7 @@ std::string Gateway::health() {
                                       .object();
     }
     if (cluster_ != nullptr && cluster_->gap_age().value_or(gap_shown) < gap_shown) {
-        checks += ",\"stream\":" + wire::ObjectWriter()
-                                       .boolean("ok", false)
-                                       .text("detail", std::to_string(cluster_->stats().entries_missed) +
-                                                           " entries were trimmed before they were read")
-                                       .object();
+        checks += ",\"stream\":" + wire::ObjectWriter().boolean("ok", false).text("detail", cluster_->gap()).object();
     }
     if (bridges_ != nullptr && bridges_->has_heard()) {
         const bool is_connected = bridges_->is_kafka_connected();
@@ -514,7 +510,11 @@ std::string Gateway::prometheus() {
                     cluster.entries_missed);
         out.counter("sio_redis_refused_total", "Commands that Redis refused, for want of a right or another reason.",
                     cluster_->refusals());
-        out.counter("sio_stream_gaps_total", "Times the stream was trimmed past this gateway.", cluster.gaps);
+        out.counter("sio_stream_gaps_total", "Times the stream was trimmed past this gateway, or replaced.",
+                    cluster.gaps);
+        out.counter("sio_stream_replaced_total",
+                    "Times the stream was deleted or evicted, or another was found in its place.",
+                    cluster.streams_replaced);
         out.gauge("sio_spool", "Events that have not come back from the stream yet.", cluster_->spooled());
         out.counter("sio_spool_dropped_total", "Events that waited for Redis and did not fit.", cluster.spool_dropped);
         out.counter("sio_cluster_requests_out_total", "Questions to other nodes.", cluster.requests_out);

@@ -119,6 +119,21 @@ void Hub::place_sockets(std::size_t stream, Position end, Millis ahead) {
     }
 }
 
+void Hub::move_back(std::size_t stream, Position to) {
+    for (const auto& [name, nsp] : namespaces_) {
+        if (&nsp->log != logs_[stream].get()) continue;
+        for (const auto& [secret, slot] : nsp->by_secret) {
+            Socket* socket = socket_in(slot, *nsp);
+            if (socket == nullptr) continue;
+            for (Socket::Seat& seat : socket->seats) seat.since = std::min(seat.since, to);
+            socket->connected_at = std::min(socket->connected_at, to);
+            socket->past.clear();
+            // What it had still to get is gone: it is closed, and hears so when it returns.
+            if (socket->replay != nullptr) socket->replay->at = {};
+        }
+    }
+}
+
 /// A socket that stands at a time of our clock.
 void Hub::place(Socket& socket, Position end, Millis ahead) {
     const auto moved = [&](Position position) {

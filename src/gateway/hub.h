@@ -320,6 +320,8 @@ public:
     /// The end of a stream is known for the first time. Who has connected before gets what was written since, by the
     /// times of the entries; `ahead`: milliseconds that their clock is ahead of ours.
     void place_sockets(std::size_t stream, Position end, Millis ahead);
+    /// The stream begins again after `to`, which is before places that sockets stand at.
+    void move_back(std::size_t stream, Position to);
     /// CONNECTs that have waited for the streams' ends go on.
     void release_held();
 

@@ -52,6 +52,15 @@ public:
         return nullptr;
     }
 
+    /// All ids of one stream, in no order.
+    [[nodiscard]] std::vector<Position> ids(std::uint32_t stream) const {
+        std::vector<Position> ids;
+        for (const Entry& entry : entries_) {
+            if (entry.read != 0 && entry.stream == stream) ids.push_back(entry.id);
+        }
+        return ids;
+    }
+
 private:
     std::vector<Entry> entries_;
     std::size_t next_ = 0;
