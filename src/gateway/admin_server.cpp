@@ -123,11 +123,12 @@ private:
     void read_on() {
         char buffer[16384];
         std::size_t left = lines_per_turn;
+        const std::uint64_t before = server_.hub_.stats().deliveries;
         while (!closed_) {
             while (const auto line = lines_.next()) {
                 server_.handle_line(*this, std::string(*line));
                 if (closed_) return;
-                if (--left == 0) {
+                if (--left == 0 || server_.hub_.stats().deliveries - before >= Hub::deliveries_per_turn) {
                     server_.loop_.timers().arm(again_, server_.loop_.now());
                     return;
                 }

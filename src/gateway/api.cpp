@@ -300,7 +300,8 @@ void Api::carry_out(Job& job) {
 // A large batch takes several turns of the loop, so that it holds nobody up.
 void Api::go_on(Job& job) {
     const std::size_t end = std::min(job.next + items_per_turn, job.request.items.size());
-    for (; job.next < end; ++job.next) {
+    const std::uint64_t before = hub_.stats().deliveries;
+    for (; job.next < end && hub_.stats().deliveries - before < Hub::deliveries_per_turn; ++job.next) {
         const ApiItem& item = job.request.items[job.next];
         Namespace* nsp = hub_.find_namespace(item.nsp);
         const bool is_for_all = cluster_ != nullptr && item.how != Disconnection::of_transport;

@@ -87,7 +87,8 @@ Cluster::Cluster(net::Loop& loop, Hub& hub, ClusterOptions options)
       session_timer_(std::make_unique<SessionTimer>(*this)),
       sweep_timer_(std::make_unique<SweepTimer>(*this)),
       incoming_timer_(std::make_unique<Later>(*this, &Cluster::answer_requests)),
-      counting_timer_(std::make_unique<Later>(*this, &Cluster::send_counts)) {
+      counting_timer_(std::make_unique<Later>(*this, &Cluster::send_counts)),
+      held_timer_(std::make_unique<Later>(*this, &Cluster::take_held)) {
     for (std::string& key : cluster::streams_to_read(options_.stream, options_.stream_count)) {
         stream_index_.emplace(key, streams_.size());
         streams_.emplace_back().key = std::move(key);
@@ -250,7 +251,11 @@ void Cluster::try_again() {
 void Cluster::on_down(redis::Connection& connection, std::string_view reason) {
     start_failed_ = true;
     if (!tails_known_) hub_.release_held();
-    if (&connection == &reader_) reading_ = false;
+    if (&connection == &reader_) {
+        reading_ = false;
+        held_.clear();  // read again
+        held_timer_->disarm();
+    }
     if (&connection == &subscriber_) is_subscribed_ = false;
     if (&connection == &commands_) {
         away_since_ = loop_.now();
@@ -483,7 +488,7 @@ void Cluster::step_back(std::size_t index, Position id) {
 }
 
 void Cluster::read_on() {
-    if (reading_ || !reader_.is_up() || !tails_known_) return;
+    if (reading_ || !held_.empty() || !reader_.is_up() || !tails_known_) return;
     std::vector<std::string> ids;
     std::vector<std::string_view> args{"XREAD", "COUNT", read_count, "BLOCK", "1000", "STREAMS"};
     for (const Stream& stream : streams_) args.emplace_back(stream.key);
@@ -496,37 +501,71 @@ void Cluster::read_on() {
         granted(Need::read);
         if (voided != reads_void_) return read_on();
         take_entries(*reply);
-        if (catching_up_) go_live();
-        for (Stream& stream : streams_) wake_ahead(stream);
-        if (ticks_ - gap_tick_ >= gap_check_ticks) {
-            gap_tick_ = ticks_;
-            for (std::size_t i = 0; i < streams_.size(); ++i) check_gap(i);
-        }
-        read_on();
+        if (held_.empty()) end_read();
     });
+}
+
+void Cluster::end_read() {
+    if (catching_up_) go_live();
+    for (Stream& stream : streams_) wake_ahead(stream);
+    if (ticks_ - gap_tick_ >= gap_check_ticks) {
+        gap_tick_ = ticks_;
+        for (std::size_t i = 0; i < streams_.size(); ++i) check_gap(i);
+    }
+    read_on();
 }
 
 void Cluster::take_entries(const Reply& reply) {
     if (!reply.is_array()) return;  // nothing came in time
+    const std::uint64_t before = hub_.stats().deliveries;
     for (const Reply& one : reply.items) {
         if (one.items.size() != 2) continue;
         const auto found = stream_index_.find(std::string(one.items[0].text));
         if (found == stream_index_.end()) continue;
-        Stream& stream = streams_[found->second];
         for (const Reply& entry : one.items[1].items) {
             const auto id = entry.items.size() == 2 ? Position::parse(entry.items[0].text) : std::nullopt;
             if (!id) continue;
-            stream.last = *id;
-            ++stream.read;
-            ++stats_.entries_read;
-            if (!stream.had.empty()) {
-                if (std::ranges::binary_search(stream.had, *id)) continue;
-                if (*id > stream.had.back()) stream.had = {};
+            if (!held_.empty() || hub_.stats().deliveries - before >= Hub::deliveries_per_turn) {
+                Held& held = held_.emplace_back(found->second, *id);
+                for (const Reply& word : entry.items[1].items) held.words.emplace_back(word.text);
+                continue;
             }
-            if (*id < stream.highest) step_back(found->second, *id);
-            stream.highest = *id;
-            take_entry(found->second, *id, entry.items[1]);
+            take_read(found->second, *id, entry.items[1]);
         }
+    }
+    if (!held_.empty()) loop_.timers().arm(*held_timer_, loop_.now());
+}
+
+/// The next entry of a stream.
+void Cluster::take_read(std::size_t index, Position id, const Reply& fields) {
+    Stream& stream = streams_[index];
+    stream.last = id;
+    ++stream.read;
+    ++stats_.entries_read;
+    if (!stream.had.empty()) {
+        if (std::ranges::binary_search(stream.had, id)) return;
+        if (id > stream.had.back()) stream.had = {};
+    }
+    if (id < stream.highest) step_back(index, id);
+    stream.highest = id;
+    take_entry(index, id, fields);
+}
+
+/// What many clients are to get is delivered over several turns; what was read with it waits, and so does the next
+/// read.
+void Cluster::take_held() {
+    const std::uint64_t before = hub_.stats().deliveries;
+    while (!held_.empty() && hub_.stats().deliveries - before < Hub::deliveries_per_turn) {
+        const Held held = std::move(held_.front());
+        held_.pop_front();
+        std::vector<Reply> words;
+        for (const std::string& word : held.words) words.push_back({Reply::Kind::bulk, word, 0, {}});
+        take_read(held.stream, held.id, {Reply::Kind::array, {}, 0, words});
+    }
+    if (held_.empty()) {
+        end_read();
+    } else {
+        loop_.timers().arm(*held_timer_, loop_.now());
     }
 }
 

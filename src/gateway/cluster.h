@@ -255,7 +255,10 @@ private:
     void read_anew(std::size_t stream);
     void step_back(std::size_t stream, Position id);
     void read_on();
+    void end_read();
     void take_entries(const redis::Reply& reply);
+    void take_held();
+    void take_read(std::size_t stream, Position id, const redis::Reply& fields);
     void take_entry(std::size_t stream, Position id, const redis::Reply& fields);
     void apply(const cluster::Message& message, std::optional<Position> id, bool is_done,
                TraceRing::Entry* traced = nullptr);
@@ -420,6 +423,12 @@ private:
     std::unordered_map<std::string, std::size_t> stream_index_;
     std::array<std::string, static_cast<std::size_t>(Need::count)> refused_;  // the words of Redis, by need
     bool is_subscribed_ = false;                                              // to all channels
+    struct Held {  // an entry that was read, and waits for its turn
+        std::size_t stream = 0;
+        Position id;
+        std::vector<std::string> words = {};
+    };
+    std::deque<Held> held_;
     bool tails_known_ = false;
     bool start_failed_ = false;  // Redis could not be reached at the start
     bool reading_ = false;
@@ -471,6 +480,7 @@ private:
     std::unique_ptr<base::Timer> sweep_timer_;
     std::unique_ptr<base::Timer> incoming_timer_;
     std::unique_ptr<base::Timer> counting_timer_;
+    std::unique_ptr<base::Timer> held_timer_;
     std::uint64_t ticks_ = 0;
     std::uint64_t gap_tick_ = 0;  // of the last check_gap()
     std::optional<Millis> gap_at_;

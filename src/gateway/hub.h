@@ -251,6 +251,8 @@ public:
     [[nodiscard]] Engine& engine() noexcept { return *engine_; }
     [[nodiscard]] const HubOptions& options() const noexcept { return options_; }
     [[nodiscard]] const HubStats& stats() const noexcept { return stats_; }
+    /// What one source of events may cause in one turn of the loop, or a little more: the rest waits for the next one.
+    static constexpr std::uint64_t deliveries_per_turn = 16'384;
 
     // --- finding ---
     [[nodiscard]] Namespace* find_namespace(std::string_view name);

@@ -1,8 +1,9 @@
 // Many cheap clients in a process of their own: crowd_worker.mjs COUNT PORT..., forked with an IPC channel.
 //
 // They are bare WebSockets that join `/`, answer pings and count the frames they get, spread over the ports. Messages of
-// this process: {joined} once all have joined; {counted: {least, most, sum, gone}} when the parent sends {count: EVENT}
-// (events of that name by client, and clients whose connection ended).
+// this process: {joined} once all have joined; {counted: {least, most, sum, disorder, gone}} when the parent sends
+// {count: EVENT} (events of that name by client; those whose first argument, a number, was not above the one before; and
+// clients whose connection ended).
 
 import { createConnection } from 'node:net';
 
@@ -19,8 +20,14 @@ function take(client, frame) {
     joined += 1;
     if (joined === count) process.send({ joined });
   } else if (frame[0] === 0x34 && frame[1] === 0x32) {
-    const name = frame.toString('latin1', 4, frame.indexOf(0x22, 4));
-    client.events[name] = (client.events[name] ?? 0) + 1;
+    const end = frame.indexOf(0x22, 4);
+    const name = frame.toString('latin1', 4, end);
+    let number = 0;
+    for (let i = end + 2; frame[i] >= 0x30 && frame[i] <= 0x39; i += 1) number = number * 10 + frame[i] - 0x30;
+    const seen = client.events[name] ??= { count: 0, last: -1, disorder: 0 };
+    seen.count += 1;
+    if (number <= seen.last) seen.disorder += 1;
+    seen.last = number;
   }
 }
 
@@ -65,9 +72,11 @@ for (let begun = 0; begun < count;) {
 }
 
 process.on('message', ({ count: event }) => {
-  const numbers = clients.map((client) => client.events[event] ?? 0);
+  const seen = clients.map((client) => client.events[event] ?? { count: 0, disorder: 0 });
+  const numbers = seen.map((one) => one.count);
   process.send({ counted: {
     least: Math.min(...numbers), most: Math.max(...numbers), sum: numbers.reduce((a, b) => a + b, 0),
+    disorder: seen.reduce((a, b) => a + b.disorder, 0),
     gone: clients.filter(({ isGone }) => isGone).length,
   } });
 });
