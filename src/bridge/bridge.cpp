@@ -372,7 +372,7 @@ void Bridge::end_for_name(std::string_view reason) {
 
 bool Bridge::is_well() const {
     return probe_->is_reachable() && commands_.is_up() && redis_refusal().empty() && claim_.is_ours() &&
-           (inlet_ == nullptr || !inlet_->is_wanted() || inlet_->is_reading()) &&
+           (inlet_ == nullptr || !inlet_->is_wanted() || (inlet_->is_reading() && inlet_->denied_topics() == 0)) &&
            (outlet_ == nullptr || outlet_->is_leader() || !outlet_->leader().empty()) && producer_->trouble().empty() &&
            dead_letters_->trouble().empty() && (outlet_ == nullptr || outlet_->refused_topics() == 0);
 }
@@ -406,9 +406,14 @@ std::string Bridge::checks() const {
     if (inlet_ == nullptr || !inlet_->is_wanted()) {
         check("group", true, "nothing to consume");
     } else {
-        check("group", inlet_->is_reading(),
-              inlet_->is_reading() ? counted(static_cast<std::int64_t>(inlet_->partitions().size()), "partition")
-                                   : "no partitions are assigned yet");
+        std::string detail = inlet_->is_reading()
+                                 ? counted(static_cast<std::int64_t>(inlet_->partitions().size()), "partition")
+                                 : "no partitions are assigned yet";
+        if (inlet_->denied_topics() > 0) detail += "; " + inlet_->denials();
+        if (const auto lost = static_cast<std::int64_t>(inlet_->stats().lost); lost > 0) {
+            detail += "; " + counted(lost, "record") + " lost: deleted from the topic before they were read";
+        }
+        check("group", inlet_->is_reading() && inlet_->denied_topics() == 0, detail);
     }
     if (outlet_ == nullptr) {
         check("out", true, "off");
@@ -458,14 +463,12 @@ void Bridge::on_partitions(Answer answer) {
     if (inlet_ != nullptr) {
         for (const PartitionView& view : inlet_->partitions()) {
             if (!list.empty()) list += ',';
-            const std::int64_t lag =
-                view.end < 0 || view.next < 0 ? -1 : std::max<std::int64_t>(view.end - view.next, 0);
             list += wire::ObjectWriter()
                         .text("topic", view.topic)
                         .number("partition", view.number)
                         .raw("next", or_null(view.next))
                         .raw("end", or_null(view.end))
-                        .raw("lag", or_null(lag))
+                        .raw("lag", or_null(view.lag))
                         .number("in_flight", static_cast<std::int64_t>(view.in_flight))
                         .text("state", view.state)
                         .object();

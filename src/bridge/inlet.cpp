@@ -23,6 +23,8 @@ constexpr base::Millis resolve_pause = 200;
 constexpr base::Millis refusal_memory = 5'000;
 constexpr base::Millis complaint_pause = 10'000;
 constexpr std::uint64_t commit_ticks = 5;
+constexpr std::uint64_t denied_ticks = 10;  // between looks at topics that were denied
+constexpr std::int64_t denied_patience = 3'000;
 
 /// KEYS: the stream, the hash of offsets. ARGV: field, epoch, from, to, retention in ms; then for each entry its
 /// record's offset, nsp, type, data. Gives the number written, the ids of the first and the last, and the offset that
@@ -152,6 +154,7 @@ Inlet::~Inlet() = default;
 Result<void> Inlet::set_routes(std::shared_ptr<const routes::Routes> routes) {
     routes_ = std::move(routes);
     for (const auto& lane : lanes_) lane->route = routes_->topic(lane->partition.topic);
+    std::erase_if(denied_, [&](const auto& one) { return routes_->topic(one.first) == nullptr; });
     auto wanted = routes_->subscription();
     if (wanted == subscription_) return {};
     subscription_ = std::move(wanted);
@@ -228,6 +231,7 @@ void Inlet::on_retry() {
         }
     }
     resolve_unknown();
+    find_beginnings();
 }
 
 void Inlet::on_error(const Error& error, bool fatal) {
@@ -281,9 +285,11 @@ void Inlet::tick() {
         }
         if (!positions.empty()) consumer_->commit(positions);
     }
+    if (ticks_ % denied_ticks == 0) look_at_denied();
     if (commands_.is_up()) {
         for (const auto& lane : lanes_) send_lane(*lane);
         resolve_unknown();
+        find_beginnings();
     }
 }
 
@@ -297,7 +303,7 @@ void Inlet::drop_lanes() {
     batch_ = nullptr;
     held_ = 0;
     is_started_ = false;
-    is_resolving_ = false;
+    is_resolving_ = is_finding_ = false;
     set_pressure();
 }
 
@@ -623,11 +629,105 @@ std::size_t Inlet::stream_of(std::string_view nsp) {
 void Inlet::begin_anew(Lane& lane, std::int64_t offset) {
     ++stats_.anew;
     log::warn("inlet", "log_begins_anew", {{"partition", lane.field}, {"expected", lane.expected}, {"offset", offset}});
+    move_to(lane, offset);
+    restart("a topic was made anew");
+}
+
+/// Retention has passed what Redis has: what is between is gone.
+void Inlet::skip_lost(Lane& lane, std::int64_t offset) {
+    const std::int64_t count = offset - lane.expected;
+    stats_.lost += static_cast<std::uint64_t>(count);
+    log::error("inlet", "records_lost",
+               {{"partition", lane.field},
+                {"records", count},
+                {"from", lane.expected},
+                {"to", offset - 1},
+                {"reason", "they were deleted from the topic before they were read"},
+                {"remedy",
+                 "have the topic keep records for longer (retention.ms, retention.bytes) than a bridge may be away"}});
+    move_to(lane, offset);
+}
+
+void Inlet::move_to(Lane& lane, std::int64_t offset) {
     const std::string text = std::to_string(offset);
     for (std::size_t i = 0; i < streams_.size(); ++i) {
         commands_.send({"EVALSHA", anew_.sha(), "1", streams_[i].offsets, lane.field, lane.epochs[i], text});
     }
-    restart("a topic was made anew");
+}
+
+void Inlet::on_end(const kafka::Partition& partition, std::int64_t next) {
+    Lane* const lane = find_lane(partition.topic, partition.number);
+    if (lane == nullptr) return;
+    lane->read_to = next;
+    if (!denied_.empty()) allow(partition.topic);
+}
+
+void Inlet::on_out_of_range(const kafka::Partition& partition) {
+    Lane* const lane = find_lane(partition.topic, partition.number);
+    if (lane == nullptr) return;
+    lane->is_out_of_range = true;
+    retry_soon(resolve_pause);  // there may be more
+}
+
+/// Of logs that do not have what comes next: where they begin says what became of it.
+void Inlet::find_beginnings() {
+    if (is_finding_ || is_restarting_ || consumer_ == nullptr || !commands_.is_up()) return;
+    std::vector<kafka::Partition> partitions;
+    for (const auto& lane : lanes_) {
+        if (!lane->is_out_of_range) continue;
+        if (!lane->batches.empty()) return retry_soon(resolve_pause);  // read before, and not in Redis yet
+        partitions.push_back(lane->partition);
+    }
+    if (partitions.empty()) return;
+    is_finding_ = true;
+    consumer_->ask_first_offsets(std::move(partitions), [this, alive = std::weak_ptr<char>(alive_),
+                                                         generation = generation_](const auto& positions) {
+        if (alive.expired() || generation != generation_) return;
+        is_finding_ = false;
+        if (is_restarting_) return;
+        if (!positions) {
+            log::debug("inlet", "beginning_unknown", {{"reason", positions.error().what}});
+            return retry_soon(retake_pause);
+        }
+        bool has_moved = false;
+        for (const kafka::Position& position : *positions) {
+            Lane* const lane = find_lane(position.partition.topic, position.partition.number);
+            if (lane == nullptr || !lane->is_out_of_range) continue;
+            if (position.next < lane->expected) return begin_anew(*lane, position.next);
+            if (position.next > lane->expected) skip_lost(*lane, position.next);
+            has_moved = true;
+        }
+        if (has_moved) return restart("records were deleted before they were read");
+        retry_soon(retake_pause);
+    });
+}
+
+void Inlet::on_topic_denied(const std::string& topic, const Error& error) {
+    if (!denied_.insert_or_assign(topic, error.what).second) return;
+    log::error(
+        "inlet", "topic_denied",
+        {{"topic", topic}, {"reason", error.what}, {"remedy", "let the user read it, or take it from the routes"}});
+}
+
+void Inlet::allow(const std::string& topic) {
+    if (denied_.erase(topic) > 0) log::info("inlet", "topic_allowed", {{"topic", topic}});
+}
+
+std::string Inlet::denials() const {
+    std::string all;
+    for (const auto& [topic, reason] : denied_) all += (all.empty() ? "" : "; ") + reason;
+    return all;
+}
+
+/// librdkafka tells a denial once, and its end not at all; and its partitions may be others' then.
+void Inlet::look_at_denied() {
+    for (const auto& [topic, reason] : denied_) {
+        kafka::read_newest(loop_, settings_, topic, 1, denied_patience,
+                           [this, alive = std::weak_ptr<char>(alive_), name = topic](const auto& read) {
+                               if (alive.expired() || (!read && read.error().code != Errc::not_found)) return;
+                               allow(name);
+                           });
+    }
 }
 
 void Inlet::account(Batch& batch) {
@@ -805,6 +905,10 @@ std::vector<PartitionView> Inlet::partitions() const {
         if (lane->has_begun) view.next = lane->done;
         if (consumer_ != nullptr) view.end = consumer_->high_watermark(lane->partition);
         for (const auto& batch : lane->batches) view.in_flight += batch->notes.size();
+        if (view.end >= 0 && view.next >= 0) {
+            const std::int64_t read = lane->batches.empty() ? std::max(lane->done, lane->read_to) : lane->done;
+            view.lag = std::max<std::int64_t>(view.end - read, 0);
+        }
         const bool waits = !lane->batches.empty() && lane->batches.front()->waits != 0;
         view.state = state_name(waits, lane->state == State::fenced, lane->state == State::reading);
         views.push_back(view);

@@ -13,6 +13,8 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -60,6 +62,7 @@ struct InletStats {
     std::uint64_t restarts = 0;  ///< of the consumer
     std::uint64_t pauses = 0;    ///< times reading stopped because too much was in flight
     std::uint64_t anew = 0;      ///< partitions whose log began again
+    std::uint64_t lost = 0;      ///< records, or offsets, that were gone from the log before we came to them
 };
 
 /// A partition as operators see it.
@@ -68,6 +71,7 @@ struct PartitionView {
     std::int32_t number = 0;
     std::int64_t next = -1;  ///< the offset Redis has; -1: not known yet
     std::int64_t end = -1;   ///< of the log; -1: not known
+    std::int64_t lag = -1;   ///< what is between them and may be a record; -1: not known
     std::size_t in_flight = 0;
     std::string_view state;
 };
@@ -115,6 +119,9 @@ public:
                                                 std::int64_t offset) const;
     /// The offset Redis has of a partition that is ours; nothing when it is not.
     [[nodiscard]] std::optional<std::int64_t> next_of(std::string_view topic, std::int32_t partition) const;
+    /// Topics that we may not read, with the reason; a sentence each.
+    [[nodiscard]] std::string denials() const;
+    [[nodiscard]] std::size_t denied_topics() const noexcept { return denied_.size(); }
     [[nodiscard]] std::size_t bytes_in_flight() const noexcept { return held_; }
     [[nodiscard]] const InletStats& stats() const noexcept { return stats_; }
     [[nodiscard]] const Histogram& latency() const noexcept { return latency_; }
@@ -177,6 +184,8 @@ private:
         std::size_t sent = 0;  // of them
         bool is_dirty = false;
         base::Millis fenced_at = 0;
+        std::int64_t read_to = 0;      // all before has been read, be it records or marks
+        bool is_out_of_range = false;  // the log does not have what comes next
     };
     struct Stream {
         std::string key;
@@ -188,6 +197,9 @@ private:
     void on_assigned(std::span<const kafka::Partition> partitions) override;
     void on_revoked(std::span<const kafka::Partition> partitions, bool lost) override;
     void on_record(const kafka::Record& record) override;
+    void on_end(const kafka::Partition& partition, std::int64_t next) override;
+    void on_out_of_range(const kafka::Partition& partition) override;
+    void on_topic_denied(const std::string& topic, const Error& error) override;
     void on_pause() override;
     void on_error(const Error& error, bool fatal) override;
     // routes::RecordSink
@@ -217,7 +229,12 @@ private:
                    std::size_t stream, const redis::Reply* reply);
     void on_refused(Lane& lane, const redis::Reply& reply);
     void finish_front(Lane& lane);
+    void find_beginnings();
+    void skip_lost(Lane& lane, std::int64_t offset);
     void begin_anew(Lane& lane, std::int64_t offset);
+    void move_to(Lane& lane, std::int64_t offset);
+    void look_at_denied();
+    void allow(const std::string& topic);
     void account(Batch& batch);
     void set_pressure();
     Lane* find_lane(std::string_view topic, std::int32_t partition) noexcept;
@@ -251,6 +268,8 @@ private:
     bool is_started_ = false;
     bool is_restarting_ = false;
     bool is_resolving_ = false;
+    bool is_finding_ = false;                                 // beginnings of logs are asked for
+    std::map<std::string, std::string, std::less<>> denied_;  // topics, with the reason
     bool is_draining_ = false;
     bool is_pressed_ = false;
     bool is_lost_ = false;

@@ -57,15 +57,16 @@ std::string Bridge::metrics_text() {
         out.counter("sio_bridge_consumer_restarts_total", "Times the consumer was made anew.", in.restarts);
         out.counter("sio_bridge_pauses_total", "Times reading stopped because too much was in flight.", in.pauses);
         out.counter("sio_bridge_logs_anew_total", "Partitions whose log began again.", in.anew);
+        out.counter("sio_bridge_records_lost_total", "Records deleted from a topic before they were read.", in.lost);
+        out.gauge("sio_bridge_topics_denied", "Topics of the routes that we may not read.",
+                  static_cast<double>(inlet_->denied_topics()));
         out.gauge("sio_bridge_in_flight_bytes", "Read from Kafka and not in Redis yet.",
                   static_cast<double>(inlet_->bytes_in_flight()));
         const auto partitions = inlet_->partitions();
         out.gauge("sio_bridge_partitions", "Partitions that are ours.", static_cast<double>(partitions.size()));
         out.family("sio_bridge_lag", "gauge", "Records of a partition that are not on the stream yet.");
         for (const PartitionView& view : partitions) {
-            if (view.end < 0 || view.next < 0) continue;
-            out.sample("sio_bridge_lag", static_cast<double>(std::max<std::int64_t>(view.end - view.next, 0)),
-                       labels_of(view));
+            if (view.lag >= 0) out.sample("sio_bridge_lag", static_cast<double>(view.lag), labels_of(view));
         }
         out.family("sio_bridge_next_offset", "gauge", "The offset that is to be read next, as Redis has it.");
         for (const PartitionView& view : partitions) {

@@ -49,8 +49,8 @@ Properties properties_of(const ConsumerOptions& options) {
         {"heartbeat.interval.ms", std::to_string(std::max<std::int64_t>(options.session_timeout_ms / 3, 1))},
         {"enable.auto.commit", "false"},
         {"enable.auto.offset.store", "false"},
-        {"auto.offset.reset", "earliest"},
-        {"enable.partition.eof", "false"},
+        {"auto.offset.reset", "error"},
+        {"enable.partition.eof", "true"},
         {"allow.auto.create.topics", "false"},
         {"queued.max.messages.kbytes", std::to_string(kilobytes)},
         {"fetch.max.bytes", std::to_string(fetch_bytes)},
@@ -100,6 +100,7 @@ struct Consumer::Parts final : net::Handler {
     void on_ready(std::uint32_t) override;
     void turn();
     bool take(const rd_kafka_message_t& message);
+    void take_error(const rd_kafka_message_t& message);
     void on_rebalance(rd_kafka_resp_err_t what, const rd_kafka_topic_partition_list_t* partitions);
     void complain(rd_kafka_resp_err_t code, const char* text);
     [[nodiscard]] double buffer_share() const;
@@ -252,7 +253,7 @@ void Consumer::Parts::watch_buffer(std::uint64_t records, std::uint64_t bytes, b
 /// Whether it was a record for the owner.
 bool Consumer::Parts::take(const rd_kafka_message_t& message) {
     if (message.err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        complain(message.err, rd_kafka_message_errstr(&message));
+        take_error(message);
         return false;
     }
     if (!is_started || message.rkt == nullptr) return false;  // of an assignment that is over
@@ -281,6 +282,22 @@ bool Consumer::Parts::take(const rd_kafka_message_t& message) {
     stats.bytes += message.len + message.key_len;
     owner.on_record(record);
     return true;
+}
+
+void Consumer::Parts::take_error(const rd_kafka_message_t& message) {
+    const bool has_place = message.rkt != nullptr;
+    const std::string topic = has_place ? rd_kafka_topic_name(message.rkt) : "";
+    if (message.err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        if (is_started && has_place) owner.on_end({topic, message.partition}, message.offset);
+    } else if (message.err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET && has_place) {
+        if (is_started) owner.on_out_of_range({topic, message.partition});
+    } else if (message.err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED && has_place) {
+        ++stats.errors;
+        owner.on_topic_denied(topic,
+                              {Errc::denied, "cannot read topic " + topic + ": " + rd_kafka_err2str(message.err)});
+    } else {
+        complain(message.err, rd_kafka_message_errstr(&message));
+    }
 }
 
 void Consumer::Parts::on_rebalance(rd_kafka_resp_err_t what, const rd_kafka_topic_partition_list_t* partitions) {
@@ -378,6 +395,18 @@ void Consumer::resolve(std::vector<Partition> partitions, std::optional<std::int
         parts_->loop, resolve_patience_ms + ending_patience_ms,
         [settings = parts_->settings, group = parts_->options.group, partitions = std::move(partitions), since_ms] {
             return find_beginnings(settings, group, partitions, since_ms, resolve_patience_ms);
+        },
+        [alive = std::weak_ptr<char>(parts_->alive), done = std::move(done)](Result<std::vector<Position>> positions) {
+            if (!alive.expired()) done(std::move(positions));
+        });
+}
+
+void Consumer::ask_first_offsets(std::vector<Partition> partitions,
+                                 std::function<void(Result<std::vector<Position>>)> done) {
+    ask_apart<std::vector<Position>>(
+        parts_->loop, resolve_patience_ms + ending_patience_ms,
+        [settings = parts_->settings, partitions = std::move(partitions)] {
+            return find_first_offsets(settings, partitions, resolve_patience_ms);
         },
         [alive = std::weak_ptr<char>(parts_->alive), done = std::move(done)](Result<std::vector<Position>> positions) {
             if (!alive.expired()) done(std::move(positions));

@@ -47,6 +47,14 @@ public:
         /// read after this call.
         virtual void on_revoked(std::span<const Partition> partitions, bool lost) = 0;
         virtual void on_record(const Record& record) = 0;
+        /// All of a partition up to the offset `next` has been read, of which the end may have been nothing that is
+        /// given (marks of transactions, what was aborted).
+        virtual void on_end(const Partition& partition, std::int64_t next) = 0;
+        /// The log does not have the offset that is to be read next: retention has passed it, or the topic was made
+        /// anew. Nothing more of the partition is read by this consumer.
+        virtual void on_out_of_range(const Partition& partition) = 0;
+        /// A topic, or what it has, is kept from us: `denied`. The others go on.
+        virtual void on_topic_denied(const std::string& topic, const Error& error) = 0;
         /// Called at the end of each turn in which records were read.
         virtual void on_pause() = 0;
         /// Something that an operator should know; librdkafka goes on by itself unless `fatal`, when this consumer is
@@ -79,6 +87,9 @@ public:
     /// positions that could be told, or an error (`unavailable`), unless the consumer has gone.
     void resolve(std::vector<Partition> partitions, std::optional<std::int64_t> since_ms,
                  std::function<void(Result<std::vector<Position>>)> done);
+
+    /// Asks, in the same manner, for the first offset that each partition's log has.
+    void ask_first_offsets(std::vector<Partition> partitions, std::function<void(Result<std::vector<Position>>)> done);
 
     /// Tells Kafka how far we are, for tools that show lag and for the day Redis has lost its data. Does not wait.
     void commit(std::span<const Position> positions);

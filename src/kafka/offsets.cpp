@@ -125,4 +125,15 @@ Result<std::vector<Position>> find_beginnings(const Settings& settings, const st
     return answer;
 }
 
+Result<std::vector<Position>> find_first_offsets(const Settings& settings, const std::vector<Partition>& partitions,
+                                                 std::int64_t timeout_ms) {
+    auto conf = make_conf(settings, Kind::consumer, {});
+    if (!conf) return tl::unexpected(conf.error());
+    auto client = make_client(std::move(*conf), Kind::consumer);
+    if (!client) return tl::unexpected(client.error());
+    auto found = find_bounds(*client, partitions, false, timeout_ms);
+    Ending::begin(*client, false, nullptr);
+    return found;
+}
+
 }  // namespace sio::kafka

@@ -26,4 +26,8 @@ Result<std::vector<Position>> find_beginnings(const Settings& settings, const st
                                               const std::vector<Partition>& partitions,
                                               std::optional<std::int64_t> since_ms, std::int64_t timeout_ms);
 
+/// The first offset that the log of each partition has, by a client of its own. Errors: `unavailable`, `not_found`.
+Result<std::vector<Position>> find_first_offsets(const Settings& settings, const std::vector<Partition>& partitions,
+                                                 std::int64_t timeout_ms);
+
 }  // namespace sio::kafka

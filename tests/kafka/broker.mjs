@@ -258,6 +258,17 @@ export class Broker {
     truth(code === 0, `kcat could not produce to ${topic}: ${code} ${err}`);
   }
 
+  /** Produces `count` records in a transaction that is committed. Gives the end of the topic's partition 0 after the mark. */
+  async transaction(topic, count) {
+    const [before] = await this.ends(topic, 1);
+    const lines = Array.from({ length: count }, (_, n) => `k\t{"n":${n}}\n`).join('');
+    const { code, err } = await this.kcat(['-P', '-t', topic, '-p', '0', '-K', '\t', '-X', 'transactional.id=tests'], { input: lines });
+    truth(code === 0, `kcat could not commit: ${code} ${err}`);
+    let end = 0;
+    await until(10000, async () => { [end] = await this.ends(topic, 1); return end >= before + count + 1; }, 'the mark of a transaction');
+    return end;
+  }
+
   /** Produces one record whose value is bytes of any kind. */
   async produceBytes(topic, value, { key = null, partition = null, headers = [], timeout = 15000 } = {}) {
     const path = join(this.folder, `value-${process.hrtime.bigint()}`);

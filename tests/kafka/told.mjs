@@ -92,6 +92,42 @@ await checks.step('events for a topic that is denied and one that is missing wai
   });
 }, { timeout: 70000 });
 
+await checks.step('one topic among several that may not be read: named once, the others are read; allowed, it is read, too', async () => {
+  for (const topic of ['secret', 'open']) await strict.createTopic(topic, 1);
+  await strict.allow([['topic', 'open', 'read']]);
+  await withBridge({ ...strict.asUser(), name: 'among', routes: routes('secret', 'open') }, async (bridge) => {
+    await strict.produce('open', [{ key: 'k', value: '{"n":1}' }]);
+    await until(8000, async () => (await seen('open')).length === 1, 'the record of the other topic');
+    await until(5000, async () => await bridge.metric('sio_bridge_topics_denied') === 1, 'the metric');
+    const { code, checks: { group } } = await bridge.readiness();
+    same([code, group.ok, group.detail.includes('secret')], [503, false, true], '/ready');
+    same(lines(bridge, 'topic_denied'), 1, 'lines of the log');
+    await strict.allow([['topic', 'secret', 'read']]);
+    await strict.produce('secret', [{ key: 'k', value: '{"n":2}' }]);
+    await until(15000, async () => (await seen('secret')).length === 1, 'the record of the topic');
+    await until(15000, async () => (await bridge.readiness()).code === 200, '/ready to be 200');
+    same([await bridge.metric('sio_bridge_topics_denied'), lines(bridge, 'topic_denied')], [0, 1], 'metric, lines of the log');
+  });
+}, { timeout: 60000 });
+
+await checks.step('records that were deleted before a bridge came to them: counted, and told with their number; what is left is read', async () => {
+  await strict.createTopic('short', 1);
+  const given = { brokers: strict, name: 'late', routes: routes('short'), options: { '--group': 'late', '--events-stream': '' }, ready: true };
+  const produce = (from, to) => strict.produce('short', Array.from({ length: to - from }, (_, i) => ({ key: 'k', value: `{"n":${from + i}}` })));
+  await produce(0, 10);
+  await withBridge(given, async () => { await until(5000, async () => (await seen('short')).length === 10, 'the first records'); });
+  await produce(10, 50);
+  await strict.deleteRecords('short', 0, 37);
+  await withBridge(given, async (bridge) => {
+    await until(10000, async () => (await seen('short')).length === 23, 'what is left');
+    same((await seen('short')).slice(10), Array.from({ length: 13 }, (_, i) => 37 + i), 'records');
+    same([await bridge.metric('sio_bridge_records_lost_total'), await bridge.metric('sio_bridge_logs_anew_total'), lines(bridge, 'records_lost')], [27, 0, 1], 'lost, anew, lines of the log');
+    truth(/records=27/.test(bridge.log()), 'the log does not say how many');
+    const { code, checks: { group } } = await bridge.readiness();
+    same([code, /27 records lost/.test(group.detail)], [200, true], '/ready');
+  });
+}, { timeout: 60000 });
+
 await checks.step('the topic of dead letters among those of the routes: a configuration error that names file and place, at the check, at start and at a reload', async () => {
   const given = { brokers: strict, redis, name: 'loop', options: { '--dead-letter-topic': 'mine.dead', '--events-stream': '', '--group': 'loop' } };
   const bad = await Bridge.start({ ...given, routes: routes('read-only', 'mine.dead'), ready: false });
@@ -111,6 +147,20 @@ await checks.step('the topic of dead letters among those of the routes: a config
     await bridge.ask('reload');
   });
 }, { timeout: 30000 });
+
+await checks.step('the marks of transactions are no lag: it returns to 0 behind each', async () => {
+  await strict.createTopic('marked', 1);
+  await withBridge({ brokers: strict, name: 'marks', routes: routes('marked'), options: { '--group': 'marks', '--events-stream': '' }, ready: true }, async (bridge) => {
+    await bridge.holds(1);
+    for (const count of [3, 6]) {
+      const end = await strict.transaction('marked', 3);
+      await until(8000, async () => (await seen('marked')).length === count, `${count} records`);
+      await until(5000, async () => (await bridge.partitions())[0].end === end, 'the end to be known');
+      await until(3000, async () => await bridge.metric('sio_bridge_lag') === 0, 'the lag to be 0');
+      same((await bridge.partitions())[0].lag, 0, 'lag on the control socket');
+    }
+  });
+}, { timeout: 60000 });
 
 await strict.end();
 

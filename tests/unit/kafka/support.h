@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -120,6 +121,9 @@ struct Reading final : Consumer::Owner {
         ++since_pause;
         if (stops_at != 0 && records.size() == stops_at) consumer->set_reading(false);
     }
+    void on_end(const Partition& partition, std::int64_t next) override { ends[partition.number] = next; }
+    void on_out_of_range(const Partition& partition) override { out_of_range.push_back(partition); }
+    void on_topic_denied(const std::string& topic, const Error&) override { denied.push_back(topic); }
     void on_pause() override {
         largest_turn = std::max(largest_turn, std::exchange(since_pause, 0));
         ++pauses;
@@ -139,6 +143,9 @@ struct Reading final : Consumer::Owner {
     bool was_lost = false;
     bool is_fatal = false;
     std::vector<OwnedRecord> records;
+    std::map<std::int32_t, std::int64_t> ends;
+    std::vector<Partition> out_of_range;
+    std::vector<std::string> denied;
     std::vector<Error> errors;
     int pauses = 0;
     std::size_t since_pause = 0;
