@@ -526,8 +526,8 @@ void Cluster::take_entries(const Reply& reply) {
             const auto id = entry.items.size() == 2 ? Position::parse(entry.items[0].text) : std::nullopt;
             if (!id) continue;
             if (!held_.empty() || hub_.stats().deliveries - before >= Hub::deliveries_per_turn) {
-                Held& held = held_.emplace_back(found->second, *id);
-                for (const Reply& word : entry.items[1].items) held.words.emplace_back(word.text);
+                held_.push_back({found->second, *id});
+                for (const Reply& word : entry.items[1].items) held_.back().words.emplace_back(word.text);
                 continue;
             }
             take_read(found->second, *id, entry.items[1]);

@@ -156,6 +156,7 @@ std::vector<std::string> Cluster::silent_names(const std::vector<std::string>& a
                                                const std::function<bool(const Peer&)>& may_be) const {
     if (missing == 0) return {};
     std::vector<const Peer*> heard;
+    heard.reserve(answered.size());
     for (const std::string& uid : answered) heard.push_back(peer_of(uid));
     std::vector<const Peer*> silent;
     const auto consider = [&](const Peer& peer) {
@@ -165,6 +166,7 @@ std::vector<std::string> Cluster::silent_names(const std::vector<std::string>& a
     std::ranges::sort(silent, {}, &Peer::heard);
     for (const auto& [id, peer] : gone_) consider(peer);  // the latest first
     std::vector<std::string> names;
+    names.reserve(missing);
     for (std::size_t i = 0; i < missing; ++i) names.push_back(i < silent.size() ? silent[i]->name : std::string());
     return names;
 }
