@@ -3,7 +3,8 @@
 // --quick       shorter outages
 // --only NAME   only the files whose name contains NAME
 //
-// Two files at a time: most of what they do is wait for Kafka. Java and Maven are needed; the broker's jars are fetched at the first run (see broker.mjs).
+// Two files at a time: most of what they do is wait for Kafka. Java and Maven are needed; the broker's jars are fetched
+// at the first run (see broker.mjs).
 
 import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
