@@ -81,6 +81,10 @@ for (const client of clients) client.close();
 
 // A Node server among them, from here on.
 const node = await NodeMember.start('node', redis);
+/** A Node server is ready before it is subscribed, and counts one answer less until it is. */
+const isCountedIn = (member, count) => until(5000, async () => await member.request('serverCount', { nsp: '/' }) === count,
+  'the Node server to be subscribed');
+await isCountedIn(node, 4);
 
 await checks.step("Node's fetchSockets has the headers that came, and no others", async () => {
   const client = await TestClient.connect(one, {
@@ -210,6 +214,7 @@ await checks.step('a reader that loses Redis in the middle of much to deliver gi
 
 // Node's own question is for all the sockets, and is answered over several turns.
 const guest = await NodeMember.start('guest', redis);
+await isCountedIn(guest, 3);
 
 await checks.step("Node's fetchSockets of 5,000 has each once, with its headers", async () => {
   const sockets = await guest.request('fetchSockets', { target: {} }, 30000);
