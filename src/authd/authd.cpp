@@ -18,6 +18,7 @@ namespace {
 
 constexpr base::Millis waiting_tick = 50;
 constexpr base::Millis idle_tick = 1'000;
+constexpr base::Millis unheard_poll = 5'000;  // of sessions, while the database's notifications do not arrive
 constexpr base::Millis sweep_interval = 60'000;
 constexpr base::Millis complaint_interval = 5'000;
 constexpr base::Millis retirement = 3'000;  // beyond the time that its questions may take
@@ -647,11 +648,22 @@ void Authd::on_database_notification(std::string_view payload) {
 
 // --- Sessions that are open ------------------------------------------------------------------------------------------
 
-bool Authd::has_polls() const {
-    return database_ != nullptr && config_.has_database_sessions() && config_.session_poll.count() > 0;
+bool Authd::has_polls() const { return database_ != nullptr && config_.has_database_sessions() && poll_interval() > 0; }
+
+/// Milliseconds; 0: sessions are not polled. Without notifications they are, and not more seldom than then.
+base::Millis Authd::poll_interval() const {
+    const base::Millis interval = config_.session_poll.count();
+    if (database_ == nullptr || !database_->has_lost_notifications()) return interval;
+    return interval > 0 ? std::min(interval, unheard_poll) : unheard_poll;
+}
+
+void Authd::on_database_not_listening() {
+    tell_status();
+    if (has_polls() && !is_polling_) poll_sessions();
 }
 
 void Authd::on_database_listening() {
+    tell_status();
     if (!has_polls()) return;
     // What was notified while nobody listened has been missed.
     if (is_polling_) {
@@ -708,7 +720,7 @@ void Authd::take_polled(const std::vector<Asked>& asked, const std::vector<Polle
 void Authd::end_round() {
     is_polling_ = false;
     const base::Millis took = loop_.now() - round_began_;
-    next_round_ = std::max(round_began_ + config_.session_poll.count(), loop_.now() + 9 * took);
+    next_round_ = std::max(round_began_ + poll_interval(), loop_.now() + 9 * took);
     if (poll_again_) next_round_ = loop_.now();
     loop_.timers().arm(*tick_, std::min(next_round_, loop_.now() + waiting_tick));
 }
@@ -794,7 +806,12 @@ std::string Authd::checks() const {
     const auto check = [&out](std::string_view name, bool ok, const std::string& detail) {
         out.raw(name, wire::ObjectWriter().boolean("ok", ok).text("detail", detail).object());
     };
-    if (database_) check("postgresql", database_->is_up(), database_->detail());
+    if (database_) {
+        check("postgresql", database_->is_up(), database_->detail());
+        if (database_->has_lost_notifications()) {
+            check("notifications", false, "a pooler does not carry LISTEN: sessions are polled, NOTIFY is not heard");
+        }
+    }
     if (stream_) {
         const std::size_t waiting = stream_->waiting();
         check("redis", stream_->is_up(),
@@ -816,8 +833,8 @@ void Authd::tell_status() {
 }
 
 std::string Authd::health() const {
-    const bool ok =
-        (!database_ || database_->is_up()) && (!stream_ || stream_->is_up()) && (!key_set_ || key_set_->is_good());
+    const bool ok = (!database_ || (database_->is_up() && !database_->has_lost_notifications())) &&
+                    (!stream_ || stream_->is_up()) && (!key_set_ || key_set_->is_good());
     return wire::ObjectWriter()
         .text("status", ok ? "ok" : "degraded")
         .text("version", SIO_VERSION)
@@ -864,7 +881,9 @@ std::string Authd::counters() const {
             .number("databaseFailures", n(pool.failures))
             .number("databaseTimeouts", n(pool.timeouts))
             .number("databaseConnects", n(pool.connects))
-            .number("databaseQueued", n(pool.queued));
+            .number("databaseQueued", n(pool.queued))
+            .number("databaseNotificationsLost", database_->has_lost_notifications() ? 1 : 0)
+            .number("databaseStatementsRefused", n(pool.statements_refused));
     }
     if (key_set_) out.number("jwksFetches", n(key_set_->fetches()));
     out.raw("longestTurnMs", std::to_string(static_cast<double>(loop_.longest_turn()) / 1000.0))

@@ -113,12 +113,14 @@ private:
     // --- Database::Owner ---
     void on_database_change() override { tell_status(); }
     void on_database_listening() override;
+    void on_database_not_listening() override;
     void on_database_notification(std::string_view payload) override;
     void poll_sessions();
     void poll_batch(std::size_t begin);
     void take_polled(const std::vector<Asked>& asked, const std::vector<PolledSession>& polled);
     void end_round();
     [[nodiscard]] bool has_polls() const;
+    [[nodiscard]] base::Millis poll_interval() const;
 
     // --- keys and rules ---
     void on_key_set(const std::string* text) override;

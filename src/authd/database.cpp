@@ -196,7 +196,7 @@ void Database::ask(const Right& right, std::span<const std::optional<std::string
 }
 
 std::string Database::detail() const {
-    if (pool_->is_up()) return "answers";
+    if (pool_->is_up()) return is_up() ? "answers" : pool_->statement_trouble();
     return pool_->trouble().empty() ? "not connected yet" : pool_->trouble();
 }
 
@@ -206,6 +206,14 @@ void Database::on_database(bool, std::string_view) {
 
 void Database::on_listening() {
     if (owner_ != nullptr) owner_->on_database_listening();
+}
+
+void Database::on_not_listening() {
+    if (owner_ != nullptr) owner_->on_database_not_listening();
+}
+
+void Database::on_statements() {
+    if (owner_ != nullptr) owner_->on_database_change();
 }
 
 void Database::on_notification(std::string_view channel, std::string_view payload) {

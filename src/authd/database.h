@@ -62,6 +62,8 @@ public:
         virtual void on_database_change() = 0;
         /// What was notified before may have been missed.
         virtual void on_database_listening() = 0;
+        /// Notifications do not arrive.
+        virtual void on_database_not_listening() = 0;
         virtual void on_database_notification(std::string_view payload) = 0;
     };
 
@@ -80,7 +82,10 @@ public:
     void ask(const Right& right, std::span<const std::optional<std::string>> parameters,
              std::function<void(Result<bool>)> done);
 
-    [[nodiscard]] bool is_up() const { return pool_->is_up(); }
+    /// It answers, and all that will be asked can run.
+    [[nodiscard]] bool is_up() const { return pool_->is_up() && pool_->statement_trouble().empty(); }
+    /// Whether notifications were sent, and did not arrive.
+    [[nodiscard]] bool has_lost_notifications() const { return pool_->has_lost_notifications(); }
     [[nodiscard]] std::string detail() const;
     [[nodiscard]] pg::Pool::Stats stats() const { return pool_->stats(); }
 
@@ -88,6 +93,8 @@ private:
     explicit Database(Owner& owner) : owner_(&owner) {}
     void on_database(bool is_up, std::string_view why) override;
     void on_listening() override;
+    void on_not_listening() override;
+    void on_statements() override;
     void on_notification(std::string_view channel, std::string_view payload) override;
 
     Owner* owner_;

@@ -25,6 +25,11 @@ bool is_passing(std::string_view state) noexcept {
     return group == "08" || group == "40" || group == "53" || group == "57" || group == "58";
 }
 
+/// A table, a column, a function, a schema or a right is missing.
+bool is_lacking(std::string_view state) noexcept {
+    return state == "42501" || state == "42P01" || state == "42703" || state == "42883" || state == "3F000";
+}
+
 }  // namespace
 
 // --- Rows -----------------------------------------------------------------------------------------------------------
@@ -235,8 +240,9 @@ void Link::run(std::unique_ptr<Job> job) {
     job_ = std::move(job);
     const std::size_t index = job_->statement->index;
     if (prepared_.size() <= index) prepared_.resize(index + 1, false);
-    if (prepared_[index]) return execute();
-    prepare();
+    if (!prepared_[index]) return prepare();
+    if (job_->is_check) return explain();
+    execute();
 }
 
 void Link::deallocate() { ask(Step::deallocate, "DEALLOCATE " + quote_name(job_->statement->server_name)); }
@@ -245,6 +251,14 @@ void Link::prepare() {
     const Statement& statement = *job_->statement;
     asked(Step::prepare, PQsendPrepare(conn_, statement.server_name.c_str(), statement.sql.c_str(),
                                        statement.parameters, nullptr) == 1);
+}
+
+/// Plans it: tables and rights are looked at, and nothing is run.
+void Link::explain() {
+    std::string sql = "EXPLAIN EXECUTE " + quote_name(job_->statement->server_name);
+    for (int i = 0; i < job_->statement->parameters; ++i) sql += i == 0 ? "(NULL" : ", NULL";
+    if (job_->statement->parameters > 0) sql += ')';
+    ask(Step::explain, sql);
 }
 
 void Link::execute() {
@@ -360,7 +374,7 @@ void Link::take_notifications() {
         bool any = false;
         while (PGnotify* one = PQnotifies(conn_)) {
             any = true;
-            owner_.on_notification(one->relname, one->extra == nullptr ? "" : one->extra);
+            owner_.on_notification(*this, one->relname, one->extra == nullptr ? "" : one->extra);
             PQfreemem(one);
         }
         // See read(): only a reading that brings nothing says that there is nothing.
@@ -432,7 +446,13 @@ void Link::end_step() {
             prepared_[job_->statement->index] = true;
             failure_.reset();
             if (!job_->done) return finish();
+            if (job_->is_check) return explain();
             return execute();
+        case Step::explain:
+            // What is no query, or was prepared on another connection of a pooler, cannot be looked at so.
+            if (!is_good && !is_lacking(state)) failure_.reset();
+            answer_ = std::make_unique<Answer>();
+            return finish();
         case Step::execute:
             // Forgotten by the server (a pooler, DEALLOCATE ALL), or a table of it has changed.
             if ((state == "26000" || state == "0A000") && !job_->was_prepared_anew && job_->done) {

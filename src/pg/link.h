@@ -46,6 +46,7 @@ struct Job {
     Pool::Done done;
     Millis deadline = 0;
     bool was_prepared_anew = false;
+    bool is_check = false;  // whether it could run: it is prepared and planned, and not run
 };
 
 /// What all connections of a pool share. Outlives them.
@@ -73,7 +74,7 @@ public:
         virtual void on_lost(Link& link, bool was_open, std::string reason, std::unique_ptr<Job> job) = 0;
         /// The end of a job, in time or (an error that `is_timeout`) not. `done` is called here.
         virtual void on_answer(Job& job, Result<const Rows*> answer, bool is_timeout) = 0;
-        virtual void on_notification(std::string_view channel, std::string_view payload) = 0;
+        virtual void on_notification(Link& link, std::string_view channel, std::string_view payload) = 0;
     };
 
     Link(Shared& shared, Owner& owner, bool listens);
@@ -103,7 +104,7 @@ public:
 private:
     enum class Stage : std::uint8_t { dormant, waiting, resolving, connecting, setting_up, open };
     /// What the server has been asked.
-    enum class Step : std::uint8_t { none, set_up, probe, deallocate, prepare, execute };
+    enum class Step : std::uint8_t { none, set_up, probe, deallocate, prepare, explain, execute };
     struct Failure {
         std::string state;  // SQLSTATE
         std::string text;
@@ -129,6 +130,7 @@ private:
     void probe();
     void deallocate();
     void prepare();
+    void explain();
     void execute();
     void flush();
     void asked(Step step, bool was_taken);

@@ -1,5 +1,7 @@
 #include "pg/pool.h"
 
+#include <sys/random.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -16,7 +18,10 @@ namespace sio::pg {
 
 namespace {
 
-constexpr Millis log_interval = 30'000;        // between lines about what stays as it is
+constexpr Millis log_interval = 30'000;             // between lines about what stays as it is
+constexpr std::string_view echo_name = "sio_echo";  // the notification to ourselves
+constexpr Millis soon = 1'000;
+constexpr Millis check_delay = 250;
 constexpr Millis statement_time_beyond = 500;  // how long the server works on a query after we have given it up
 
 /// A name on the server that no other statement has: a pooler may lend us a session that knows statements of another
@@ -28,6 +33,15 @@ std::string server_name_of(std::string_view name, std::string_view sql) {
     std::array<char, 20> text;
     const int length = std::snprintf(text.data(), text.size(), "_%016llx", static_cast<unsigned long long>(digest));
     return std::string(name.substr(0, most)).append(text.data(), static_cast<std::size_t>(length));
+}
+
+std::string random_channel() {
+    std::uint64_t number = 0;
+    static_cast<void>(!::getrandom(&number, sizeof number, 0));
+    std::array<char, 32> text;
+    const int length =
+        std::snprintf(text.data(), text.size(), "sio_echo_%016llx", static_cast<unsigned long long>(number));
+    return {text.data(), static_cast<std::size_t>(length)};
 }
 
 /// A pool stays with one connection that tries while none is up, so that a server that comes back, or is frozen, meets
@@ -43,6 +57,10 @@ public:
           shared_{loop, options_, target_, names_, {}, {}} {
         shared_.set_up = "SET statement_timeout = " + std::to_string(options_.silence + statement_time_beyond) + ";";
         for (const std::string& channel : options_.channels) shared_.listen += "LISTEN " + quote_name(channel) + ";";
+        if (!options_.channels.empty()) {
+            shared_.listen += "LISTEN " + quote_name(echo_channel_) + ";";
+            declare(std::string(echo_name), "SELECT pg_notify('" + echo_channel_ + "', $1)", 1);
+        }
         const std::size_t links = std::max<std::size_t>(options_.connections, 1);
         for (std::size_t i = 0; i < links; ++i) links_.push_back(std::make_unique<Link>(shared_, *this, false));
         if (!options_.channels.empty()) links_.push_back(std::make_unique<Link>(shared_, *this, true));
@@ -64,7 +82,7 @@ public:
     }
 
     void query(std::string_view name, std::span<const std::optional<std::string>> parameters, Done done) override {
-        ++stats_.queries;
+        if (name != echo_name) ++stats_.queries;
         auto job = std::make_unique<Job>();
         job->done = std::move(done);
         const auto refuse = [&](Errc code, std::string_view reason) {
@@ -102,10 +120,18 @@ public:
     }
 
     [[nodiscard]] bool is_up() const override { return is_up_; }
+    [[nodiscard]] bool is_listening() const override { return is_listening_; }
+    [[nodiscard]] bool has_lost_notifications() const override { return has_lost_echo_; }
+    [[nodiscard]] std::string statement_trouble() const override {
+        std::string text;
+        for (const auto& [name, trouble] : troubles_) text += (text.empty() ? "" : "; ") + trouble;
+        return text;
+    }
     [[nodiscard]] const std::string& trouble() const override { return trouble_; }
     [[nodiscard]] Stats stats() const override {
         Stats stats = stats_;
         stats.queued = queue_.size();
+        stats.statements_refused = troubles_.size();
         for (const auto& link : links_) {
             if (link->listens()) continue;
             if (link->is_open()) ++stats.open;
@@ -119,10 +145,7 @@ private:
 
     void on_open(Link& link) override {
         ++stats_.connects;
-        if (link.listens()) {
-            log::info("pg", "database_listening", {{"database", target_.to_string()}});
-            return owner_.on_listening();
-        }
+        if (link.listens()) return send_echo();
         const bool was_up = std::exchange(is_up_, true);
         if (!was_up) {
             trouble_.clear();
@@ -132,6 +155,7 @@ private:
             log::info("pg", "database_up", {{"database", target_.to_string()}, {"version", link.server_version()}});
             logged_at_.reset();
             owner_.on_database(true, why);
+            loop_.timers().arm(check_alarm_, loop_.now() + check_delay);  // those who wait come first
         }
         feed();
     }
@@ -140,7 +164,10 @@ private:
 
     void on_lost(Link& link, bool was_open, std::string reason, std::unique_ptr<Job> job) override {
         const bool was_up = is_up_;
-        if (!link.listens()) {
+        if (link.listens()) {
+            is_listening_ = false;
+            echo_alarm_.disarm();
+        } else {
             is_up_ = std::any_of(links_.begin(), links_.end(),
                                  [](const auto& one) { return !one->listens() && one->is_open(); });
         }
@@ -162,14 +189,123 @@ private:
     }
 
     void on_answer(Job& job, Result<const Rows*> answer, bool is_timeout) override {
-        if (!answer) ++stats_.failures;
-        if (is_timeout) ++stats_.timeouts;
+        const bool is_ours = job.is_check || (job.statement != nullptr && job.statement->name == echo_name);
+        if (!is_ours) {
+            if (!answer) ++stats_.failures;
+            if (is_timeout) ++stats_.timeouts;
+            if (!answer && answer.error().code != Errc::unavailable) check_soon();
+        }
         const Done done = std::exchange(job.done, nullptr);
         if (done) done(std::move(answer));
     }
 
-    void on_notification(std::string_view channel, std::string_view payload) override {
-        owner_.on_notification(channel, payload);
+    void on_notification(Link& link, std::string_view channel, std::string_view payload) override {
+        if (channel != echo_channel_) return owner_.on_notification(channel, payload);
+        // One that has come to another connection is the work of a pooler.
+        if (link.listens() && payload == std::to_string(echoes_)) hear_echo();
+    }
+
+    // --- Notifications to ourselves --------------------------------------------------------------------------------
+
+    /// On another connection than the one that listens: behind a pooler that shares sessions, the two have nothing to
+    /// do with each other, and a notification comes to nobody.
+    void send_echo() {
+        const Millis now = loop_.now();
+        if (!is_up_) return loop_.timers().arm(echo_alarm_, now + soon);
+        waits_for_echo_ = false;
+        const std::optional<std::string> number[] = {std::to_string(++echoes_)};
+        query(echo_name, number, [this, sent = echoes_](const Result<const Rows*>& done) {
+            if (sent != echoes_ || !links_.back()->is_open()) return;
+            waits_for_echo_ = done.has_value() && heard_ != sent;
+            if (heard_ != sent) loop_.timers().arm(echo_alarm_, loop_.now() + soon);
+        });
+    }
+
+    void hear_echo() {
+        heard_ = echoes_;
+        waits_for_echo_ = has_lost_echo_ = false;
+        loop_.timers().arm(echo_alarm_, loop_.now() + options_.echo_interval);
+        if (std::exchange(is_listening_, true)) return;
+        log::info("pg", "database_listening", {{"database", target_.to_string()}});
+        owner_.on_listening();
+    }
+
+    void on_echo_alarm() {
+        if (!links_.back()->is_open()) return;
+        if (!std::exchange(waits_for_echo_, false)) return send_echo();
+        // An absence of our own does not count.
+        if (loop_.now() - echo_alarm_.deadline() >= options_.probe_interval / 2) return send_echo();
+        is_listening_ = false;
+        loop_.timers().arm(echo_alarm_, loop_.now() + options_.echo_interval);
+        if (std::exchange(has_lost_echo_, true)) return;
+        log::error("pg", "notifications_lost",
+                   {{"database", target_.to_string()},
+                    {"reason", "a notification to ourselves did not come"},
+                    {"remedy",
+                     "a pooler in transaction mode does not carry LISTEN: name PostgreSQL itself, or a pool in session "
+                     "mode; until then sessions are polled, and revocations by NOTIFY are not heard"}});
+        owner_.on_not_listening();
+    }
+
+    // --- Statements that cannot run ---------------------------------------------------------------------------------
+
+    void check_soon() {
+        if (!check_alarm_.is_armed() || check_alarm_.deadline() > loop_.now() + soon) {
+            loop_.timers().arm(check_alarm_, loop_.now() + soon);
+        }
+    }
+
+    /// One after the other, on a connection that has nothing else to do.
+    void check_statements() {
+        if (is_checking_) return;
+        if (!is_up_) return;  // when it is again
+        check_after({});
+    }
+
+    void check_after(const std::string& last) {
+        const auto next = last.empty() ? statements_.begin() : statements_.upper_bound(last);
+        is_checking_ = is_up_ && next != statements_.end();
+        if (!is_checking_) {
+            const Millis pause = troubles_.empty() ? options_.check_interval : options_.check_interval / 3;
+            return loop_.timers().arm(check_alarm_, loop_.now() + pause);
+        }
+        Link* free = queue_.empty() ? free_link() : nullptr;
+        if (free == nullptr) {
+            is_checking_ = false;
+            return loop_.timers().arm(check_alarm_, loop_.now() + soon);
+        }
+        auto job = std::make_unique<Job>();
+        job->statement = &next->second;
+        job->is_check = true;
+        job->deadline = loop_.now() + options_.silence;
+        job->done = [this, of = next->first](const Result<const Rows*>& answer) {
+            on_checked(of, answer);
+            checked_ = of;
+            loop_.timers().arm(check_next_, loop_.now());
+        };
+        free->run(std::move(job));
+    }
+
+    void on_check_next() { check_after(checked_); }
+
+    void on_checked(const std::string& name, const Result<const Rows*>& answer) {
+        if (!answer && answer.error().code == Errc::unavailable) return;  // nothing is known
+        const auto known = troubles_.find(name);
+        if (answer) {
+            if (known == troubles_.end()) return;
+            log::info("pg", "statement_runs", {{"statement", name}});
+            troubles_.erase(known);
+            return owner_.on_statements();
+        }
+        if (known != troubles_.end() && known->second == answer.error().what) return;
+        troubles_.insert_or_assign(name, answer.error().what);
+        log::error("pg", "statement_refused",
+                   {{"statement", name},
+                    {"reason", answer.error().what},
+                    {"remedy", answer.error().code == Errc::denied
+                                   ? "grant this role SELECT on what the statement reads"
+                                   : "see database-schema, the names of tables and columns, and the SQL of the rule"}});
+        owner_.on_statements();
     }
 
     // --- The rest ---------------------------------------------------------------------------------------------------
@@ -244,6 +380,7 @@ private:
         }
     }
 
+    const std::string echo_channel_ = random_channel();
     const PoolOptions options_;
     const Target target_;
     net::Loop& loop_;
@@ -256,6 +393,17 @@ private:
     std::vector<std::pair<std::unique_ptr<Job>, Error>> rejected_;  // told in the next turn
     Alarm<LinkPool> queue_alarm_{*this, &LinkPool::on_queue_alarm};
     Alarm<LinkPool> rejection_{*this, &LinkPool::on_rejection};
+    Alarm<LinkPool> echo_alarm_{*this, &LinkPool::on_echo_alarm};
+    Alarm<LinkPool> check_alarm_{*this, &LinkPool::check_statements};
+    Alarm<LinkPool> check_next_{*this, &LinkPool::on_check_next};
+    std::string checked_;  // the last
+    bool is_checking_ = false;
+    std::map<std::string, std::string, std::less<>> troubles_;  // by statement
+    std::uint64_t echoes_ = 0;                                  // sent
+    std::uint64_t heard_ = 0;                                   // the last that came
+    bool waits_for_echo_ = false;
+    bool is_listening_ = false;
+    bool has_lost_echo_ = false;
     bool is_started_ = false;
     bool is_up_ = false;
     bool has_failed_ = false;  // since it was up last

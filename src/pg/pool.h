@@ -8,8 +8,9 @@
 // queries fail with `unavailable`, and only theirs.
 //
 // While no connection is up one alone tries to connect, and the others follow it. Queries fail at once then, but wait
-// for the first attempt of all. A COPY, a transaction over several queries and notifications by a pooler that shares
-// sessions are not supported. What is sent and received is UTF-8 where the database has an encoding.
+// for the first attempt of all. A COPY and a transaction over several queries are not supported. A pooler that shares
+// sessions loses notifications, which is noticed. What is sent and received is UTF-8 where the database has an
+// encoding.
 #pragma once
 
 #include <cstddef>
@@ -41,6 +42,9 @@ struct PoolOptions {
     std::vector<std::string>
         channels;  ///< LISTENed to, on one connection; after each (re)connect on_listening() is told
     std::string application_name = "sio-authd";
+    Millis echo_interval = 10'000;  ///< between notifications to ourselves
+    Millis check_interval =
+        10'000;  ///< between looks at whether all statements can run; a third of it while one cannot
 };
 
 /// Rows of text, of no rows for what is no SELECT. Lives for the call.
@@ -66,9 +70,13 @@ public:
         /// The first connection is up after none was; or the last was lost. `why`: a sentence, libpq's own words where
         /// there are some, without a password.
         virtual void on_database(bool is_up, std::string_view why) = 0;
-        /// LISTEN is in force (again): what was notified before may have been missed. Not in step with on_database():
-        /// it is a connection of its own.
+        /// LISTEN is in force (again), as a notification to ourselves has told: what was notified before may have been
+        /// missed. Not in step with on_database(): it is a connection of its own.
         virtual void on_listening() {}
+        /// The notification to ourselves did not come: a pooler shares the connection. It is tried again by itself.
+        virtual void on_not_listening() {}
+        /// statement_trouble() has changed.
+        virtual void on_statements() {}
         virtual void on_notification(std::string_view channel, std::string_view payload) {
             static_cast<void>(channel);
             static_cast<void>(payload);
@@ -93,16 +101,24 @@ public:
     virtual void query(std::string_view name, std::span<const std::optional<std::string>> parameters, Done done) = 0;
 
     [[nodiscard]] virtual bool is_up() const = 0;
+    /// Whether notifications arrive: false until the first has, and from when one has been lost.
+    [[nodiscard]] virtual bool is_listening() const = 0;
+    /// Whether one has been lost, and none has come since.
+    [[nodiscard]] virtual bool has_lost_notifications() const = 0;
+    /// What PostgreSQL says of the declared statements that cannot run: a table or column is missing, or a right;
+    /// empty: all can. They are tried, without being run, when the database is up, and then each `check_interval`.
+    [[nodiscard]] virtual std::string statement_trouble() const = 0;
     /// Why it is not up; empty while it is.
     [[nodiscard]] virtual const std::string& trouble() const = 0;
     struct Stats {
-        std::uint64_t queries = 0;   ///< asked
-        std::uint64_t failures = 0;  ///< answered with an error
-        std::uint64_t timeouts = 0;  ///< of these, for want of an answer or a free connection within `silence`
-        std::uint64_t connects = 0;  ///< connections that came up, the one that listens included
-        std::size_t queued = 0;      ///< wait for a connection
-        std::size_t busy = 0;        ///< connections that run a query
-        std::size_t open = 0;        ///< connections that are up, without the one that listens
+        std::uint64_t queries = 0;           ///< asked
+        std::uint64_t failures = 0;          ///< answered with an error
+        std::uint64_t timeouts = 0;          ///< of these, for want of an answer or a free connection within `silence`
+        std::uint64_t connects = 0;          ///< connections that came up, the one that listens included
+        std::size_t statements_refused = 0;  ///< that cannot run, see statement_trouble()
+        std::size_t queued = 0;              ///< wait for a connection
+        std::size_t busy = 0;                ///< connections that run a query
+        std::size_t open = 0;                ///< connections that are up, without the one that listens
     };
     [[nodiscard]] virtual Stats stats() const = 0;
 };
