@@ -34,6 +34,7 @@ namespace sio::gateway {
 struct ClusterOptions {
     redis::Endpoint redis;
     std::string node;                  ///< this gateway's name in answers and logs
+    bool owns_name = false;            ///< it was given: no two gateways may have it
     std::string stream = "socket.io";  ///< key, or its beginning when there are several
     std::uint32_t stream_count = 1;    ///< as `streamCount` of the Node servers
     std::string channel_prefix = "socket.io";
@@ -135,6 +136,10 @@ public:
     [[nodiscard]] std::string node_of(std::string_view uid) const;
     /// This process among the gateways: never used again.
     [[nodiscard]] const std::string& node_uid() const noexcept { return node_uid_; }
+    /// Told, once, that another living gateway has this one's name, and that this one is to go.
+    void on_name_in_use(std::function<void(const std::string&)> hook) { on_name_in_use_ = std::move(hook); }
+    /// This gateway ends: another may have its name.
+    void release_name() noexcept { has_released_name_ = true; }
     /// Told when the commands' connection is up, and when it is down again.
     void on_commands(std::function<void(bool)> hook) { on_commands_ = std::move(hook); }
     /// The fields of a stream entry that makes all nodes emit an event; its stream is `stream`.
@@ -283,6 +288,8 @@ private:
     void say_hello(bool asks);
     void hear_node(std::string_view bytes);
     void hear_hello(std::string_view text);
+    [[nodiscard]] bool holds_name() const noexcept;
+    void contest_name(std::string_view hello, std::string_view id, Millis since);
     void forget_silent_nodes();
     struct Peer;
     [[nodiscard]] const Peer* peer_of(std::string_view uid) const;
@@ -490,6 +497,10 @@ private:
     Millis last_refresh_ = 0;
     ServerEvent server_event_;
     std::function<void(bool)> on_commands_;
+    std::function<void(const std::string&)> on_name_in_use_;
+    std::optional<Millis> asked_for_name_at_;                  // when the others were first asked who is there
+    std::optional<std::pair<std::string, Millis>> objection_;  // whose, and when it was first heard
+    bool has_released_name_ = false;
     struct Peer {
         std::string name;
         std::string tag;

@@ -15,6 +15,8 @@ namespace sio::gateway {
 namespace {
 
 constexpr Millis node_timeout = 8'000;      // without a word for so long a gateway is not listed any more
+constexpr Millis name_settles = 3'000;      // after that without an objection a name is held
+constexpr Millis objection_apart = 1'000;   // two of the same gateway that are so far apart are of one that lives
 constexpr std::size_t max_nodes = 1'000;    // that are remembered
 constexpr std::size_t max_named_uids = 64;  // namespaces a node says its uids of
 constexpr std::size_t max_gone = 100;       // whose names are kept,
@@ -45,6 +47,7 @@ void Cluster::say_hello(bool asks) {
         if (uids.size() > 1) uids += ',';
         uids += json::quote(nsp) + ':' + json::quote(uid);
     }
+    if (!asked_for_name_at_) asked_for_name_at_ = loop_.now();
     const std::string text = wire::ObjectWriter()
                                  .text("node", options_.node)
                                  .text("id", node_uid_)
@@ -55,6 +58,7 @@ void Cluster::say_hello(bool asks) {
                                  .number("since_ms", started_)
                                  .boolean("asks", asks)
                                  .boolean("counts", true)
+                                 .boolean("holds", holds_name())
                                  .raw("uids", uids + '}')
                                  .object();
     commands_.send({"PUBLISH", nodes_channel(), text});
@@ -92,8 +96,34 @@ void Cluster::hear_hello(std::string_view text) {
     }
     // One that was started again under its name takes the place of the one that ended.
     if (is_new) std::erase_if(gone_, [&peer](const auto& one) { return one.second.name == peer.name; });
+    if (options_.owns_name && peer.name == options_.node) contest_name(text, id, peer.since);
     if (is_new) log::info("redis", "node_came", {{"node", peer.name}, {"id", id}});
     if (json::member(text, "asks") == "true") say_hello(false);
+}
+
+/// A name is held once the others were asked who is there, and nobody that has it has answered.
+bool Cluster::holds_name() const noexcept {
+    return options_.owns_name && !has_released_name_ && asked_for_name_at_ &&
+           loop_.now() - *asked_for_name_at_ >= name_settles;
+}
+
+/// A gateway says that it has our name. One that has died meanwhile may be heard late, when Redis was slow, so that who
+/// is started again at once must not go by one word: it goes by the second. Who has just come goes. When both hold it, one was frozen while the other came: the one that was there before
+/// was silent, and has been given up by all.
+void Cluster::contest_name(std::string_view hello, std::string_view id, Millis since) {
+    if (has_released_name_ || !on_name_in_use_) return;
+    const auto theirs = json::member(hello, "holds");
+    if (!theirs) return;
+    const bool they_hold = *theirs == "true";
+    const bool we_came_later = std::pair(started_, std::string_view(node_uid_)) > std::pair(since, id);
+    const bool is_ours = holds_name() != they_hold ? holds_name() : holds_name() ? we_came_later : !we_came_later;
+    if (is_ours) return;
+    if (!objection_ || objection_->first != id) objection_.emplace(id, loop_.now());
+    if (loop_.now() - objection_->second < objection_apart) return;
+    const bool was_held = holds_name();
+    has_released_name_ = true;
+    on_name_in_use_(was_held ? "another gateway has taken it while this one did not answer"
+                             : "another gateway has it, and answers");
 }
 
 void Cluster::forget_silent_nodes() {

@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "daemon/exit_code.h"
 #include "daemon/exposition.h"
 #include "daemon/limits.h"
 #include "daemon/notify.h"
@@ -74,6 +75,7 @@ Gateway::Gateway(net::Loop& loop, const Config& config, Cors cors)
         ClusterOptions options;
         options.redis = *config.redis_endpoint;
         options.node = config.node.empty() ? node_name() : config.node;
+        options.owns_name = !config.node.empty();
         options.stream = config.redis_stream;
         options.stream_count = config.redis_stream_count;
         options.channel_prefix = config.redis_channel_prefix;
@@ -87,6 +89,7 @@ Gateway::Gateway(net::Loop& loop, const Config& config, Cors cors)
                                          const std::function<void(std::string)>& answer) {
             admin_.on_server_event(nsp, event, arguments, answer);
         });
+        cluster_->on_name_in_use([this](const std::string& why) { leave_name(why); });
         hub_.set_backbone(*cluster_);
         set_directory(*cluster_);
         admin_.set_cluster(*cluster_);
@@ -281,8 +284,17 @@ void Gateway::on_signal(int number) {
     begin_drain();
 }
 
+/// Only another name helps; a supervisor should not go on trying.
+void Gateway::leave_name(const std::string& why) {
+    log::fatal("gateway", "name_in_use",
+               {{"node", config_.node}, {"reason", why}, {"remedy", "give each gateway a --node of its own"}});
+    exit_code_ = daemon::exit_config;
+    loop_.stop();
+}
+
 void Gateway::begin_drain() {
     draining_ = true;
+    if (cluster_ != nullptr) cluster_->release_name();
     daemon::notify_stopping();
     drain_until_ = loop_.now() + config_.drain_deadline.count();
     log::info("gateway", "draining",

@@ -45,6 +45,8 @@ public:
     void on_signal(int number);
 
     [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
+    /// With what the process ends when the loop has stopped.
+    [[nodiscard]] int exit_code() const noexcept { return exit_code_; }
 
     Admission admit(std::string_view nsp, const Session* session, std::string_view auth,
                     std::string_view user) override;
@@ -93,6 +95,7 @@ private:
     std::string prometheus();
     Presence::Send telling(const Presence::Send& send);
 
+    void leave_name(const std::string& why);
     void begin_drain();
     void drain_step();
 
@@ -124,6 +127,7 @@ private:
     double drain_due_ = 0;
     std::uint16_t port_ = 0;
     bool draining_ = false;
+    int exit_code_ = 0;
 };
 
 }  // namespace sio::gateway

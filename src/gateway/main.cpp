@@ -36,5 +36,5 @@ int main(int argc, char** argv) {
     daemon::notify_ready();  // nothing left to fail
     loop->run();
     log::info("gateway", "ended");
-    return daemon::exit_ok;
+    return gateway.exit_code();
 }
