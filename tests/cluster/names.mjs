@@ -56,6 +56,15 @@ await checks.step('a gateway that was killed is started again at once under its 
   same(beside.exitCode, null, 'the one beside it stays');
 }, { timeout: 20000 });
 
+await checks.step('what a dead one said, and is heard late, keeps nobody from its name', async () => {
+  const five = await start('five');
+  const client = redis.client();
+  const late = JSON.stringify({ node: 'five', id: '0123456789abcdef', since_ms: 1, holds: true, asks: true, uids: {} });
+  for (let i = 0; i < 3; i += 1) same(await client.publish('sio:session:nodes', late) > 0, true, 'heard');
+  await sleep(2500);
+  same([five.exitCode, await isReady(five)], [null, true], 'it');
+});
+
 await checks.step('one that was frozen while another took its name gives it up when it wakes', async () => {
   const first = await start('four');
   await sleep(3200);
