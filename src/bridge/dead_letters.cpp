@@ -89,14 +89,15 @@ void DeadLetters::bury_event(const kafka::Outgoing& record, std::string_view ent
     } else if (record.value) {
         letter.value.emplace(*record.value);
     }
-    for (auto& [name, value] : {std::pair<std::string_view, std::string>{"sio-reason", cut(reason)},
-                                {"sio-error", std::string(kind)},
-                                {"sio-topic", std::string(record.topic)},
-                                {"sio-id", std::string(entry)},
-                                {"sio-failed-at", std::to_string(loop_.wall_clock())}}) {
-        std::erase_if(letter.headers, [&](const auto& header) { return header.first == name; });
-        letter.headers.emplace_back(name, value);
-    }
+    const auto set_header = [&letter](std::string_view name, std::string value) {
+        std::erase_if(letter.headers, [name](const auto& header) { return header.first == name; });
+        letter.headers.emplace_back(name, std::move(value));
+    };
+    set_header("sio-reason", cut(reason));
+    set_header("sio-error", std::string(kind));
+    set_header("sio-topic", std::string(record.topic));
+    set_header("sio-id", std::string(entry));
+    set_header("sio-failed-at", std::to_string(loop_.wall_clock()));
     letter.done = std::move(done);
     static_cast<void>(add(std::move(letter)));
 }
