@@ -847,6 +847,15 @@ void Hub::authenticate(Slot slot, std::unique_ptr<Knock> knock) {
     if (const auto token = json::member(knock->auth, "token")) {
         if (json::kind_of(*token) == json::Kind::string) knock->token = json::decode_string(*token);
         if (!knock->token || knock->token->empty()) {
+            ++stats_.tokens_malformed;
+            if (const auto held_back = malformed_tokens_.pass(engine_->loop().now())) {
+                const Session* session = engine_->session(slot);
+                log::info("auth", "token_malformed",
+                          {{"namespace", knock->nsp},
+                           {"address", session != nullptr ? session->address.to_string() : std::string()},
+                           {"reason", knock->token ? "the token is empty" : "the token is no string"},
+                           {"held_back", *held_back}});
+            }
             refuse(slot, knock->nsp, Passes::message("unauthorized"), Passes::data("unauthorized"));
             return;
         }
@@ -1066,11 +1075,15 @@ void Hub::finish_connect(Slot slot, Knock& knock, ResumeResult result) {
 /// A client that wanted to resume cannot: it is told, by another id, and so is the operator.
 void Hub::begin_again(const Knock& knock, const ResumeResult& result) {
     ++stats_.resumes_failed[static_cast<std::size_t>(result.failure)];
+    // Many may return at once, for one reason.
+    const auto held_back = resumes_failed_[static_cast<std::size_t>(result.failure)].pass(engine_->loop().now());
+    if (!held_back) return;
     log::info("gateway", "resume_failed",
               {{"namespace", knock.nsp},
                {"user", knock.user},
                {"reason", to_string(result.failure)},
-               {"detail", result.detail}});
+               {"detail", result.detail},
+               {"held_back", *held_back}});
 }
 
 void Hub::remove_socket(Socket& socket, std::string_view reason, bool recoverable) {

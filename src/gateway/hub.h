@@ -15,6 +15,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/log_throttle.h"
 #include "base/timer_wheel.h"
 #include "gateway/backbone.h"
 #include "gateway/config.h"
@@ -221,6 +222,7 @@ struct HubStats {
     std::uint64_t sockets_connected = 0;
     std::uint64_t sockets_refused = 0;
     std::uint64_t sockets_recovered = 0;
+    std::uint64_t tokens_malformed = 0;  ///< CONNECTs whose token is null, empty or no string
     std::uint64_t resumes_failed[static_cast<std::size_t>(ResumeFailure::count)] = {};  ///< clients that began again
     std::uint64_t fell_behind = 0;    ///< clients whose queue was full, and which read on from the log
     std::uint64_t replays_ended = 0;  ///< clients that were behind and for which the log had not all any more
@@ -414,6 +416,8 @@ private:
     Passes* passes_ = nullptr;
     Engine* engine_ = nullptr;
     HubStats stats_;
+    base::LogThrottle malformed_tokens_;
+    base::LogThrottle resumes_failed_[static_cast<std::size_t>(ResumeFailure::count)];
     RecoveryBudget budget_;
     std::uint64_t epoch_ =
         0;  ///< milliseconds: the time of the start, in which positions of a gateway alone are counted

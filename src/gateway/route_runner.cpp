@@ -13,6 +13,8 @@ using routes::Answer;
 
 namespace {
 
+constexpr std::size_t most_shown = 200;  // bytes of an event's name in a log line
+
 // What a list that waits still knows of its socket, which may be gone when it goes on.
 struct Origin {
     std::string nsp;
@@ -448,7 +450,14 @@ void RouteRunner::on_event(Socket& socket, const proto::SioPacket& packet) {
     const std::string name =
         context.event.starts_with('"') ? json::decode_string(context.event) : std::string(context.event);
     if (!tap_->has_handler(socket.nsp->name, name)) {
-        log::debug("routes", "no_route", {{"sid", socket.id.view()}, {"event", name}});
+        ++events_without_route_;
+        if (const auto held_back = without_route_.pass(hub_->engine().loop().now())) {
+            log::info("routes", "no_route",
+                      {{"sid", socket.id.view()},
+                       {"namespace", socket.nsp->name},
+                       {"event", std::string_view(name).substr(0, most_shown)},
+                       {"held_back", *held_back}});
+        }
         return;
     }
     Origin origin{socket.nsp->name, socket.id, packet.id};

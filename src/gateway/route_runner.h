@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/log_throttle.h"
 #include "gateway/hub.h"
 #include "gateway/outbound.h"
 #include "routes/run.h"
@@ -76,6 +77,8 @@ public:
     [[nodiscard]] std::uint64_t lists_stopped() const noexcept { return lists_stopped_; }
     /// Of the stopped, those that could not wait.
     [[nodiscard]] std::uint64_t lists_refused() const noexcept { return lists_refused_; }
+    /// Client events that no route and no handler wanted.
+    [[nodiscard]] std::uint64_t events_without_route() const noexcept { return events_without_route_; }
 
 private:
     class SocketHost;
@@ -94,6 +97,8 @@ private:
     std::size_t lists_waiting_ = 0;
     std::uint64_t lists_stopped_ = 0;
     std::uint64_t lists_refused_ = 0;
+    std::uint64_t events_without_route_ = 0;
+    base::LogThrottle without_route_;
 };
 
 }  // namespace sio::gateway
