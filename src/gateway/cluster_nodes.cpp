@@ -108,8 +108,8 @@ bool Cluster::holds_name() const noexcept {
 }
 
 /// A gateway says that it has our name. One that has died meanwhile may be heard late, when Redis was slow, so that who
-/// is started again at once must not go by one word: it goes by the second. Who has just come goes. When both hold it, one was frozen while the other came: the one that was there before
-/// was silent, and has been given up by all.
+/// is started again at once must not go by one word: it goes by the second. Who has just come goes. When both hold it,
+/// one was frozen while the other came: the one that was there before was silent, and has been given up by all.
 void Cluster::contest_name(std::string_view hello, std::string_view id, Millis since) {
     if (has_released_name_ || !on_name_in_use_) return;
     const auto theirs = json::member(hello, "holds");
