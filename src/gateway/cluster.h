@@ -370,6 +370,7 @@ private:
     static Position beginning(const redis::Reply& info);
     void begin_fill(std::size_t index);
     void fill_on(std::size_t index);
+    void ask_page(std::size_t index, Position end);
     void take_page(std::size_t index, const redis::Reply& reply);
     void end_fill(std::size_t index, std::string_view by);
     [[nodiscard]] Millis sent_at(Position id) const noexcept;

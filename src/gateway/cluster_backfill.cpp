@@ -44,10 +44,12 @@ void Cluster::begin_fill(std::size_t index) {
 }
 
 /// Asks for the next page before what the log knows.
-void Cluster::fill_on(std::size_t index) {
+void Cluster::fill_on(std::size_t index) { ask_page(index, streams_[index].fill_at); }
+
+void Cluster::ask_page(std::size_t index, Position end) {
     Stream& stream = streams_[index];
     if (stream.fill != Fill::under_way || stream.is_filling || !commands_.is_up()) return;
-    stream.is_filling = commands_.send({"XREVRANGE", stream.key, before(stream.fill_at), "-", "COUNT", page_size},
+    stream.is_filling = commands_.send({"XREVRANGE", stream.key, before(end), "-", "COUNT", page_size},
                                        [this, index](const Reply* reply) {
                                            streams_[index].is_filling = false;
                                            if (reply != nullptr) take_page(index, *reply);
@@ -57,11 +59,20 @@ void Cluster::fill_on(std::size_t index) {
 void Cluster::take_page(std::size_t index, const Reply& reply) {
     Stream& stream = streams_[index];
     RecoveryLog& log = hub_.log(index);
+    if (stream.fill != Fill::under_way) return;
     if (reply.is_error()) {
         log::error("redis", "stream_unreadable", {{"stream", stream.key}, {"reason", reply.text}});
         return end_fill(index, "refused");
     }
     const Millis oldest = loop_.now() - options_.session_window - recovery_slack;
+    if (reply.items.size() == page_entries && reply.items.back().items.size() == 2) {
+        // Redis looks for the next page while we work at this one.
+        const auto last = Position::parse(reply.items.back().items[0].text);
+        if (last && sent_at(*last) >= oldest) {
+            ask_page(index, *last);
+            commands_.flush_now();
+        }
+    }
     for (const Reply& entry : reply.items) {
         const auto id = entry.items.size() == 2 ? Position::parse(entry.items[0].text) : std::nullopt;
         if (!id) continue;
