@@ -237,10 +237,14 @@ void Outlet::on_up(redis::Connection&) {
 
 void Outlet::on_down(redis::Connection&, std::string_view) { is_reading_ = false; }
 
-/// The connection went before the answer came. It may have been too much at once; and what Redis has given us with an
-/// answer that we never saw is pending, before all that is new.
+/// The connection went before the answer came. It may have been too much at once.
 void Outlet::on_lost_answer() {
     page_ = std::max<std::size_t>(page_ / 8, 1);
+    read_again();
+}
+
+/// What Redis has given us with an answer that was lost, or not taken, is pending, before all that is new.
+void Outlet::read_again() {
     if (stage_ != Stage::fresh) return;
     stage_ = Stage::old;
     cursor_ = "0-0";
@@ -338,7 +342,8 @@ void Outlet::on_fresh(std::uint64_t term, const redis::Reply* reply) {
     if (reply == nullptr) return on_lost_answer();
     if (reply->is_error("NOGROUP")) stage_ = Stage::grouping;
     if (reply->is_error()) return complain("read_refused", reply->text);
-    if (loop_.now() >= leased_until_) return;  // frozen meanwhile, perhaps; tick() steps down
+    // Frozen meanwhile, perhaps: tick() steps down, or Redis was away, and the lease is ours again before that.
+    if (loop_.now() >= leased_until_) return read_again();
     if (reply->is_array() && !reply->items.empty() && reply->items[0].items.size() == 2) {
         const auto entries = reply->items[0].items[1].items;
         stats_.read += entries.size();

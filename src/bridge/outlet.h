@@ -149,6 +149,7 @@ private:
     void read_fresh();
     void on_fresh(std::uint64_t term, const redis::Reply* reply);
     void on_lost_answer();
+    void read_again();
     void take_entries(std::span<const redis::Reply> entries);
     /// Whether it was dealt with; false: the producer takes no more now.
     bool carry(std::string_view id, const Fields& fields);

@@ -85,10 +85,16 @@ const left = await crowd.settle(records.last, 90000);
 say(`what came has come${left.apart + left.behind + left.unanswered ? `; ${JSON.stringify(left)}` : ''}`);
 
 const store = product.redis.redis.client();
-await checks.step('every entry of clients\' events is carried to Kafka', () => until(60000, async () => {
-  const [group] = await store.xinfo('GROUPS', 'sio:events');
-  return (await store.xpending('sio:events', 'sio-bridge'))[0] === 0 && group[group.indexOf('lag') + 1] === 0;
-}, 'nothing to be pending'), { timeout: 70000 });
+await checks.step('every entry of clients\' events is carried to Kafka', async () => {
+  let seen = [];
+  await until(60000, async () => {
+    const [group] = await store.xinfo('GROUPS', 'sio:events');
+    const of = (name) => group[group.indexOf(name) + 1];
+    const stream = await store.xinfo('STREAM', 'sio:events');
+    seen = [of('pending'), of('last-delivered-id'), stream[stream.indexOf('last-generated-id') + 1]];
+    return seen[0] === 0 && seen[1] === seen[2];
+  }, 'nothing to be pending').catch((error) => { throw new Error(`${error.message}; pending, last read, last written: ${seen}`); });
+}, { timeout: 70000 });
 
 /** Who is online, as each gateway says it. */
 async function whoIsOnline() {
