@@ -4,7 +4,7 @@
 // --full        the long forms: 2,000 clients, outages of 20 s
 // --only NAME   only the files whose name contains NAME
 //
-// One file at a time, as each has several servers and many clients.
+// Files with many clients or much traffic run alone, the others two at a time.
 
 import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -14,6 +14,7 @@ import { runPrograms, wantedName } from '../support/run_programs.mjs';
 const here = dirname(fileURLToPath(import.meta.url));
 const flags = ['--reference', '--full'].filter((flag) => process.argv.includes(flag));
 const noTests = ['run.mjs', 'golden.mjs'];
+const alone = ['operations.mjs', 'outages.mjs', 'kill.mjs', 'questions.mjs', 'restart.mjs', 'returns.mjs', 'further_back.mjs', 'takeover.mjs'];
 const onNode = ['operations.mjs', 'outages.mjs', 'kill.mjs'];
 
 const files = readdirSync(here)
@@ -21,5 +22,5 @@ const files = readdirSync(here)
   .filter((file) => !flags.includes('--reference') || onNode.includes(file))
   .sort((a, b) => (onNode.indexOf(b) >= 0) - (onNode.indexOf(a) >= 0) || onNode.indexOf(a) - onNode.indexOf(b) || a.localeCompare(b));
 
-await runPrograms(files.map((file) => ({ name: file, command: process.execPath, args: [join(here, file), ...flags] })),
-  { limit: flags.includes('--full') ? 600000 : 180000 });
+await runPrograms(files.map((file) => ({ name: file, command: process.execPath, args: [join(here, file), ...flags], isAlone: alone.includes(file) })),
+  { limit: flags.includes('--full') ? 600000 : 180000, atATime: 2 });

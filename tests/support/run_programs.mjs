@@ -10,8 +10,8 @@ export function wantedName() {
 }
 
 /**
- * Runs `programs`, each {name, command, args}, `atATime` of them side by side, each for at most `limit` ms, and ends this
- * process. SIO_BIN names the folder of the programs under test for all alike. One that ends badly, or without its count,
+ * Runs `programs`, each {name, command, args, isAlone}, those that are to be alone first, then `atATime` of them side by side,
+ * each for at most `limit` ms, and ends this process. SIO_BIN names the folder of the programs under test for all alike. One that ends badly, or without its count,
  * is one failure; so is having none to run.
  */
 export async function runPrograms(programs, { limit, atATime = 1 }) {
@@ -52,7 +52,8 @@ export async function runPrograms(programs, { limit, atATime = 1 }) {
       + `${((Date.now() - began) / 1000).toFixed(1)} s`);
   }
 
-  const waiting = [...programs];
+  for (const one of programs) if (one.isAlone) await run(one);
+  const waiting = programs.filter((one) => !one.isAlone);
   const worker = async () => { while (waiting.length) await run(waiting.shift()); };
   await Promise.all(Array.from({ length: atATime }, worker));
   if (programs.length === 0) { console.log(`no file is named ${wantedName()}`); failed += 1; }
