@@ -78,7 +78,15 @@ export class Chaos {
     Object.assign(record, { back: Date.now(), to: Date.now() + aftermath });
   }
 
-  async hurt(part, { do: how, ms }) {
+  /** One thing after the other: a drain, for example, may take longer than the plan thinks. */
+  async hurt(part, step) {
+    const before = part.isHurt ?? Promise.resolve();
+    const doing = before.then(() => this.hurtNow(part, step));
+    part.isHurt = doing.catch(() => {});
+    await doing;
+  }
+
+  async hurtNow(part, { do: how, ms }) {
     // A plan knows how long things take about; whoever is not up yet is waited for.
     if (!part.isRunning) await part.ready(30000);
     if (how === 'freeze') {
