@@ -449,7 +449,7 @@ bool Outlet::give(std::string_view id, const kafka::Outgoing& record) {
         Open open{std::string(id), &to, is_first || to.window == 1 || to.is_refused, false, nullptr};
         if (open.is_alone) open.letter = std::make_unique<Letter>(record);
         open_.push_back(std::move(open));
-        under_way_.emplace(id);
+        under_way_.insert(std::string(id));
         ++open_count_;
         ++to.open;
         return true;
@@ -538,7 +538,7 @@ void Outlet::bury(Topic& topic, std::string_view id, const kafka::Outgoing& reco
                   std::string_view reason) {
     if (dead_letters_.is_full()) return put_off(topic, look_again_pause);
     ++stats_.refused;
-    under_way_.emplace(id);
+    under_way_.insert(std::string(id));
     dead_letters_.bury_event(record, id, word, reason,
                              [this, alive = std::weak_ptr<char>(alive_), id = std::string(id)] {
                                  if (!alive.expired()) settle(id);
@@ -636,7 +636,7 @@ void Outlet::on_report(std::uint64_t tag, const Error* error) {
 }
 
 void Outlet::settle(std::string_view id) {
-    under_way_.emplace(id);
+    under_way_.insert(std::string(id));
     acks_.emplace_back(id);
     go_on_soon();
     if (acks_.size() >= max_acks) flush_acks();

@@ -287,7 +287,8 @@ void Cluster::on_taken(std::string_view text) {
     if (!has_socket && !resumes_.contains(pid)) return lose_session(nsp, pid);
     const bool is_asked = commands_.send({"GET", session_key(pid)}, [this, nsp, pid](const Reply* reply) {
         const bool is_ours = reply != nullptr && cluster::is_owned_by(reply->text, owner_text_);
-        is_ours ? say_taken(nsp, pid) : give_up_session(nsp, pid);
+        if (is_ours) return say_taken(nsp, pid);
+        give_up_session(nsp, pid);
     });
     if (!is_asked) give_up_session(nsp, pid);
 }

@@ -627,7 +627,7 @@ std::string Gateway::prometheus() {
                 runner_.lists_refused());
     out.counter("sio_events_without_route_total", "Client events that no route and no handler wanted.",
                 runner_.events_without_route());
-    out.counter("sio_tokens_malformed_total", "CONNECTs whose token is null, empty or no string.",
+    out.counter("sio_tokens_malformed_total", "Tokens of clients that are null, empty or no string.",
                 hub.tokens_malformed);
     out.gauge("sio_handed_over", "Events that wait for a handler's answer.", admin_.calls_waiting());
     out.counter("sio_hands_refused_total", "Events not handed over because too many waited.", admin_.calls_refused());

@@ -838,6 +838,18 @@ void Hub::connect(Slot slot, const proto::SioPacket& packet) {
     enter(slot, std::move(knock));
 }
 
+void Hub::tell_malformed_token(Slot slot, std::string_view nsp, std::string_view reason) {
+    ++stats_.tokens_malformed;
+    const auto held_back = malformed_tokens_.pass(engine_->loop().now());
+    if (!held_back) return;
+    const Session* session = engine_->session(slot);
+    log::info("auth", "token_malformed",
+              {{"namespace", nsp},
+               {"address", session != nullptr ? session->address.to_string() : std::string()},
+               {"reason", reason},
+               {"held_back", *held_back}});
+}
+
 // sio-authd is asked who this is. The token goes no further than to it.
 void Hub::authenticate(Slot slot, std::unique_ptr<Knock> knock) {
     if (handlers_.admit(knock->nsp, nullptr, {}, {}).kind != Admission::Kind::open) {
@@ -847,15 +859,7 @@ void Hub::authenticate(Slot slot, std::unique_ptr<Knock> knock) {
     if (const auto token = json::member(knock->auth, "token")) {
         if (json::kind_of(*token) == json::Kind::string) knock->token = json::decode_string(*token);
         if (!knock->token || knock->token->empty()) {
-            ++stats_.tokens_malformed;
-            if (const auto held_back = malformed_tokens_.pass(engine_->loop().now())) {
-                const Session* session = engine_->session(slot);
-                log::info("auth", "token_malformed",
-                          {{"namespace", knock->nsp},
-                           {"address", session != nullptr ? session->address.to_string() : std::string()},
-                           {"reason", knock->token ? "the token is empty" : "the token is no string"},
-                           {"held_back", *held_back}});
-            }
+            tell_malformed_token(slot, knock->nsp, knock->token ? "the token is empty" : "the token is no string");
             refuse(slot, knock->nsp, Passes::message("unauthorized"), Passes::data("unauthorized"));
             return;
         }

@@ -222,7 +222,7 @@ struct HubStats {
     std::uint64_t sockets_connected = 0;
     std::uint64_t sockets_refused = 0;
     std::uint64_t sockets_recovered = 0;
-    std::uint64_t tokens_malformed = 0;  ///< CONNECTs whose token is null, empty or no string
+    std::uint64_t tokens_malformed = 0;  ///< tokens that were null, empty or no string
     std::uint64_t resumes_failed[static_cast<std::size_t>(ResumeFailure::count)] = {};  ///< clients that began again
     std::uint64_t fell_behind = 0;    ///< clients whose queue was full, and which read on from the log
     std::uint64_t replays_ended = 0;  ///< clients that were behind and for which the log had not all any more
@@ -284,6 +284,8 @@ public:
     /// An event that gets its place later: to this node's sockets, at once.
     void emit_early(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile,
                     std::uint64_t number);
+    /// A client has sent a token that cannot be one: counted, and told once a second at most.
+    void tell_malformed_token(Slot slot, std::string_view nsp, std::string_view reason);
     /// Whether a client of that pid is connected here.
     [[nodiscard]] static bool holds(const Namespace& nsp, std::string_view pid);
     /// A client of that pid has come back elsewhere: what is left of it here is over.

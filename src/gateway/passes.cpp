@@ -376,7 +376,12 @@ void Passes::refresh(Socket& socket, const proto::SioPacket& packet) {
         argument && json::kind_of(*argument) == json::Kind::object ? json::member(*argument, "token") : std::nullopt;
     std::string token;
     if (raw && json::kind_of(*raw) == json::Kind::string) token = json::decode_string(*raw);
-    if (token.empty()) return acknowledge(socket, packet.id, "unauthorized", "no token");
+    if (token.empty()) {
+        const bool is_string = raw && json::kind_of(*raw) == json::Kind::string;
+        hub_.tell_malformed_token(socket.slot, socket.nsp->name,
+                                  is_string ? "sio:refresh has an empty token" : "sio:refresh has no token string");
+        return acknowledge(socket, packet.id, "unauthorized", "no token");
+    }
     const Session* session = hub_.engine().session(socket.slot);
     if (session == nullptr) return;
     pass.refreshing = true;

@@ -120,7 +120,6 @@ public:
     }
 
     [[nodiscard]] bool is_up() const override { return is_up_; }
-    [[nodiscard]] bool is_listening() const override { return is_listening_; }
     [[nodiscard]] bool has_lost_notifications() const override { return has_lost_echo_; }
     [[nodiscard]] std::string statement_trouble() const override {
         std::string text;

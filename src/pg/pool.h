@@ -101,8 +101,6 @@ public:
     virtual void query(std::string_view name, std::span<const std::optional<std::string>> parameters, Done done) = 0;
 
     [[nodiscard]] virtual bool is_up() const = 0;
-    /// Whether notifications arrive: false until the first has, and from when one has been lost.
-    [[nodiscard]] virtual bool is_listening() const = 0;
     /// Whether one has been lost, and none has come since.
     [[nodiscard]] virtual bool has_lost_notifications() const = 0;
     /// What PostgreSQL says of the declared statements that cannot run: a table or column is missing, or a right;

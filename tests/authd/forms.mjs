@@ -3,6 +3,7 @@
 import { io } from 'socket.io-client';
 import { Checks, httpGet, same, sleep, startGateway, truth, until } from '../integration/lib/harness.mjs';
 import { Authd } from './lib/authd.mjs';
+import { mint } from './lib/tokens.mjs';
 
 const checks = new Checks('forms');
 const authd = await Authd.start({});
@@ -28,6 +29,17 @@ await checks.step('tokens that are none: refused, counted, one line a second', a
   await sleep(1100);
   await refused({ token: '' });
   same([lines(asking, 'token_malformed').length, heldBack(lines(asking, 'token_malformed'))], [2, 6], 'lines, and those held back');
+});
+
+await checks.step('so is what is sent to be a new token', async () => {
+  const socket = io(asking.url, { transports: ['websocket'], auth: { token: await mint('v5', { sub: 'ann' }) }, forceNew: true, reconnection: false });
+  await new Promise((done, fail) => { socket.once('connect', done); socket.once('connect_error', fail); });
+  await sleep(1100);
+  const before = [lines(asking, 'token_malformed').length, await metric(asking, 'sio_tokens_malformed_total')];
+  for (const wish of [{ token: null }, { token: '' }, {}, 'text']) same((await socket.emitWithAck('sio:refresh', wish)).error, 'unauthorized', `${JSON.stringify(wish)}`);
+  same([lines(asking, 'token_malformed').length, await metric(asking, 'sio_tokens_malformed_total')], [before[0] + 1, before[1] + 4], 'lines, and the metric');
+  truth(/reason="sio:refresh has no token string"/.test(lines(asking, 'token_malformed').at(-1)), lines(asking, 'token_malformed').at(-1));
+  socket.close();
 });
 
 await checks.step('events without a route: counted, one line a second', async () => {
