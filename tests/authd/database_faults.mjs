@@ -2,20 +2,14 @@
 // that a pooler loses, a table or a right that is missing, a rule whose SQL is wrong.
 
 import net from 'node:net';
-import { Checks, freePort, same, sleep, truth, until } from '../integration/lib/harness.mjs';
+import { Checks, freePort, same, setup, sleep, truth, until } from '../integration/lib/harness.mjs';
 import { Authd, AuthClient } from './lib/authd.mjs';
 import { Postgres } from './lib/postgres.mjs';
 import { pgAdapter } from './lib/schemas.mjs';
 import { sha256 } from './lib/tokens.mjs';
 
 const checks = new Checks('database faults');
-let postgres;
-try {
-  postgres = await Postgres.start();
-} catch (error) {
-  checks.record('PostgreSQL 15 starts', error);
-  await checks.end();
-}
+const postgres = await setup(checks, () => Postgres.start());
 await postgres.database('app');
 const pool = await postgres.client('app');
 const adapter = await pgAdapter(pool);

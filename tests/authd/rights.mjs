@@ -1,7 +1,7 @@
 // Who may join which room: by SQL, by a claim, by being one's own, by a room token; through the routes' rule "granted", the
 // gateway and a real database.
 
-import { Checks, same, sleep, truth, until } from '../integration/lib/harness.mjs';
+import { Checks, same, setup, sleep, truth, until } from '../integration/lib/harness.mjs';
 import { AdminClient } from '../cluster/lib/admin.mjs';
 import { Authd, foreignSecret, secret } from './lib/authd.mjs';
 import { closeAll, connected, sioctl, startAskingGateway } from './lib/client.mjs';
@@ -25,13 +25,7 @@ const slow = { name: 'slow', room: 'slow_{id}', sql: 'SELECT true FROM pg_sleep(
 const file = (...rights) => JSON.stringify({ version: 1, rights }, null, 2);
 const all = [enrolled, open, teachers, own, invitation, slow];
 
-let postgres;
-try {
-  postgres = await Postgres.start();
-} catch (error) {
-  checks.record('PostgreSQL 15 starts', error);
-  await checks.end();
-}
+const postgres = await setup(checks, () => Postgres.start());
 await postgres.database('school');
 const pool = await postgres.client('school');
 await pool.query(`CREATE TABLE enrolments (student text, course text);

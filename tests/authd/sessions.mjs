@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Checks, httpGet, root, same, sleep, truth, until } from '../integration/lib/harness.mjs';
+import { Checks, httpGet, root, same, setup, sleep, truth, until } from '../integration/lib/harness.mjs';
 import { Authd, page } from './lib/authd.mjs';
 import { client, closeAll, connected, startAskingGateway } from './lib/client.mjs';
 import { Postgres } from './lib/postgres.mjs';
@@ -12,13 +12,7 @@ import { pgAdapter, prismaAdapter } from './lib/schemas.mjs';
 import { cookieNames, mint, sha256 } from './lib/tokens.mjs';
 
 const checks = new Checks('sessions');
-let postgres;
-try {
-  postgres = await Postgres.start();
-} catch (error) {
-  checks.record('PostgreSQL 15 starts', error);
-  await checks.end();
-}
+const postgres = await setup(checks, () => Postgres.start());
 
 const inSeconds = (seconds) => new Date(Date.now() + seconds * 1000);
 const browser = (token) => ({ headers: { cookie: `${cookieNames.v5}=${token}`, origin: page } });

@@ -1,10 +1,10 @@
 // Kafka or Redis away, and what strangers and operators do to a bridge: it stays, says so, and goes on without loss.
 
 import { createConnection } from 'node:net';
-import { Checks, httpGet, same, sleep, truth, until, within } from '../integration/lib/harness.mjs';
+import { Checks, httpGet, same, setup, sleep, truth, until, within } from '../integration/lib/harness.mjs';
 import { RedisServer } from '../cluster/lib/redis.mjs';
 import { Broker } from './broker.mjs';
-import { Bridge, setup, startMember } from './lib/bridge.mjs';
+import { Bridge, startMember } from './lib/bridge.mjs';
 import { Feed } from './lib/feed.mjs';
 import { QuickProducer } from './lib/quick_producer.mjs';
 import { readStream, recordsDone, tally } from './lib/stream.mjs';

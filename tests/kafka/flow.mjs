@@ -5,12 +5,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
-import { Checks, freePort, same, sleep, truth, until, within } from '../integration/lib/harness.mjs';
+import { Checks, freePort, same, setup, sleep, truth, until, within } from '../integration/lib/harness.mjs';
 import { TestClient } from '../cluster/lib/client.mjs';
 import { StreamsEmitter } from '../cluster/lib/emitters.mjs';
 import { RedisServer } from '../cluster/lib/redis.mjs';
 import { Broker } from './broker.mjs';
-import { Bridge, setup, startMember } from './lib/bridge.mjs';
+import { Bridge, startMember } from './lib/bridge.mjs';
 import { readOffsets, readStream } from './lib/stream.mjs';
 
 const routes = {

@@ -1,10 +1,10 @@
 // The broker is away while clients go on: what was acknowledged to them is in Kafka afterwards. outage.mjs [--quick]
 
-import { Checks, same, sleep, truth, until } from '../integration/lib/harness.mjs';
+import { Checks, same, setup, sleep, truth, until } from '../integration/lib/harness.mjs';
 import { TestClient } from '../cluster/lib/client.mjs';
 import { RedisServer } from '../cluster/lib/redis.mjs';
 import { Broker } from './broker.mjs';
-import { Bridge, setup, startMember } from './lib/bridge.mjs';
+import { Bridge, startMember } from './lib/bridge.mjs';
 
 const checks = new Checks('outage');
 const seconds = process.argv.includes('--quick') ? 8 : 30;

@@ -1,9 +1,9 @@
 // Records that cannot become anything: to the dead letters with the reason, the others in order past them, nothing lost.
 
-import { Checks, same, sleep, truth, until } from '../integration/lib/harness.mjs';
+import { Checks, same, setup, sleep, truth, until } from '../integration/lib/harness.mjs';
 import { RedisServer } from '../cluster/lib/redis.mjs';
 import { Broker } from './broker.mjs';
-import { Bridge, setup } from './lib/bridge.mjs';
+import { Bridge } from './lib/bridge.mjs';
 import { emitted, readStream } from './lib/stream.mjs';
 
 const checks = new Checks('poison');

@@ -1,10 +1,10 @@
 // Events on their way to Kafka that meet a fault: what is refused is singled out, what is lost on the way is sent first,
 // and the others arrive once and in order.
 
-import { Checks, same, sleep, truth, until } from '../integration/lib/harness.mjs';
+import { Checks, same, setup, sleep, truth, until } from '../integration/lib/harness.mjs';
 import { RedisServer } from '../cluster/lib/redis.mjs';
 import { Broker } from './broker.mjs';
-import { Bridge, setup } from './lib/bridge.mjs';
+import { Bridge, endingWell } from './lib/bridge.mjs';
 import { CuttingProxy } from './lib/cutting_proxy.mjs';
 
 const checks = new Checks('refused');
@@ -24,17 +24,10 @@ const pending = async (store) => (await store.xpending('sio:events', 'sio-bridge
 async function withBridge(options, body) {
   const redis = await RedisServer.start({});
   const via = options.via ? await options.via(redis) : null;
-  let bridge = null;
   try {
-    bridge = await Bridge.start({ name: 'refused', brokers: options.brokers ?? broker, redis: via ?? redis, options: options.flags ?? {} });
-    await body(bridge, redis.client(), via);
-    same(await bridge.terminate(), 0, 'exit code');
-    truth(!bridge.complaint(), bridge.complaint());
-  } catch (error) {
-    error.message += `\n---- end of the log ----\n${bridge?.log().slice(-2000)}`;
-    throw error;
+    const bridge = await Bridge.start({ name: 'refused', brokers: options.brokers ?? broker, redis: via ?? redis, options: options.flags ?? {} });
+    await endingWell(bridge, () => body(bridge, redis.client(), via));
   } finally {
-    await bridge?.stop();
     via?.end();
     await redis.end();
   }

@@ -4,10 +4,10 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Checks, same, sleep, truth, until } from '../integration/lib/harness.mjs';
+import { Checks, same, setup, sleep, truth, until } from '../integration/lib/harness.mjs';
 import { RedisServer } from '../cluster/lib/redis.mjs';
 import { Broker, withScram } from './broker.mjs';
-import { Bridge, setup } from './lib/bridge.mjs';
+import { Bridge, endingWell } from './lib/bridge.mjs';
 import { readStream } from './lib/stream.mjs';
 
 const checks = new Checks('security');
@@ -96,7 +96,7 @@ async function fails(options, words, { address, wait = 4000 } = {}) {
     name: `refused-${turn}`, brokers: address, redis, routes, ready: false,
     options: { '--group': `group-${turn}`, '--redis-stream': `stream-${turn}`, '--events-stream': `events-${turn}`, ...options },
   });
-  try {
+  await endingWell(bridge, async () => {
     await until(8000, async () => words.test(bridge.log()) && words.test((await bridge.readiness()).checks.kafka.detail), `log and health to say ${words}`)
       .catch(async (error) => { throw new Error(`${error.message}; health: ${JSON.stringify((await bridge.readiness().catch(() => ({}))).checks)}`); });
     await sleep(wait);
@@ -105,14 +105,7 @@ async function fails(options, words, { address, wait = 4000 } = {}) {
     const lines = bridge.log().split('\n').length;
     truth(lines < 40, `the log has ${lines} lines after ${wait} ms`);
     truth(!/secret|guessed/.test(bridge.log()), 'a password is in the log');
-    same(await bridge.terminate(), 0, 'exit code');
-    truth(!bridge.complaint(), bridge.complaint());
-  } catch (error) {
-    error.message += `\n---- end of the log ----\n${bridge.log().slice(-2500)}`;
-    throw error;
-  } finally {
-    await bridge.stop();
-  }
+  });
 }
 
 const tls = { '--ca-file': file('ca.pem') };

@@ -1,9 +1,9 @@
 // Kafka to the stream while everything dies: each record once, and in order per key.
 
-import { Checks, same, sleep, truth, until } from '../integration/lib/harness.mjs';
+import { Checks, same, setup, sleep, truth, until } from '../integration/lib/harness.mjs';
 import { RedisServer } from '../cluster/lib/redis.mjs';
 import { Broker } from './broker.mjs';
-import { Bridge, session, setup } from './lib/bridge.mjs';
+import { Bridge, session } from './lib/bridge.mjs';
 import { Feed } from './lib/feed.mjs';
 import { emitted, readOffsets, readStream, recordsDone, tally } from './lib/stream.mjs';
 

@@ -1,9 +1,9 @@
 // Two bridges: what one had is the other's soon after it died or froze, nothing is lost, and what a late one writes does not land.
 
-import { Checks, same, sleep, truth, until } from '../integration/lib/harness.mjs';
+import { Checks, same, setup, sleep, truth, until } from '../integration/lib/harness.mjs';
 import { RedisServer } from '../cluster/lib/redis.mjs';
 import { Broker } from './broker.mjs';
-import { Bridge, session, setup } from './lib/bridge.mjs';
+import { Bridge, session } from './lib/bridge.mjs';
 import { Feed } from './lib/feed.mjs';
 import { readStream, recordsDone, tally } from './lib/stream.mjs';
 

@@ -2,10 +2,10 @@
 // metric, costs nothing, and is over when it is mended.
 
 import { readFileSync, writeFileSync } from 'node:fs';
-import { Checks, lowPort, runCommand, same, sleep, truth, until, within } from '../integration/lib/harness.mjs';
+import { Checks, lowPort, runCommand, same, setup, sleep, truth, until, within } from '../integration/lib/harness.mjs';
 import { RedisServer } from '../cluster/lib/redis.mjs';
 import { Broker } from './broker.mjs';
-import { Bridge, bridgeBinary, cleanEnvironment, setup } from './lib/bridge.mjs';
+import { Bridge, bridgeBinary, cleanEnvironment, endingWell } from './lib/bridge.mjs';
 import { emitted, readStream } from './lib/stream.mjs';
 
 const checks = new Checks('told');
@@ -23,17 +23,7 @@ const seen = async (event) => emitted(await readStream(store)).filter(([name]) =
 
 /** Runs `body(bridge)` with a bridge, which must end well. */
 async function withBridge(given, body) {
-  const bridge = await Bridge.start({ redis, ready: false, ...given });
-  try {
-    await body(bridge);
-    same(await bridge.terminate(), 0, 'exit code');
-    truth(!bridge.complaint(), bridge.complaint());
-  } catch (error) {
-    error.message += `\n---- end of the log ----\n${bridge.log().slice(-2500)}`;
-    throw error;
-  } finally {
-    await bridge.stop();
-  }
+  await endingWell(await Bridge.start({ redis, ready: false, ...given }), body);
 }
 
 const strict = await setup(checks, () => Broker.start(Broker.withUser));

@@ -121,6 +121,17 @@ export class Checks {
   }
 }
 
+/** What a file needs before its first step; when it fails the file ends. */
+export async function setup(checks, body) {
+  try {
+    return await body();
+  } catch (error) {
+    checks.record('the servers start', error);
+    console.log(`${checks.passed} passed, ${checks.failed} failed`);
+    return process.exit(1);
+  }
+}
+
 /** A TCP port that was free on both loopbacks a moment ago. */
 export async function freePort() {
   for (;;) {

@@ -5,7 +5,7 @@ import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readdirSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
-  ServerProcess, httpGet, lowPort, root, runCommand, sioctlBinary, sleep, startGateway, truth, until, within,
+  ServerProcess, httpGet, lowPort, root, runCommand, same, sioctlBinary, sleep, startGateway, truth, until, within,
 } from '../../integration/lib/harness.mjs';
 import { AdminClient } from '../../cluster/lib/admin.mjs';
 
@@ -201,13 +201,16 @@ export function startMember(name, redis, routes, options = {}) {
   });
 }
 
-/** What a file needs before its first step; when it fails the file ends. */
-export async function setup(checks, body) {
+/** Runs `body(bridge)` with a bridge that has started, which must end well; an error shows the end of its log. */
+export async function endingWell(bridge, body) {
   try {
-    return await body();
+    await body(bridge);
+    same(await bridge.terminate(), 0, 'exit code');
+    truth(!bridge.complaint(), bridge.complaint());
   } catch (error) {
-    checks.record('the servers start', error);
-    console.log(`${checks.passed} passed, ${checks.failed} failed`);
-    return process.exit(1);
+    error.message += `\n---- end of the log ----\n${bridge.log().slice(-2500)}`;
+    throw error;
+  } finally {
+    await bridge.stop();
   }
 }
