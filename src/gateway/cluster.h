@@ -363,6 +363,10 @@ private:
     void check_end(const std::shared_ptr<Resume>& resume, Stream& stream);
     void succeed(const std::shared_ptr<Resume>& resume);
     void fail(const std::shared_ptr<Resume>& resume, ResumeFailure failure);
+    void on_wait_over(Resume& resume);
+    [[nodiscard]] std::uint64_t entries_read_back() const noexcept {
+        return stats_.entries_backfilled + stats_.entries_swept;
+    }
     void give_up(const Resume& resume);
     void finish(const std::shared_ptr<Resume>& resume, ResumeResult result);
 

@@ -148,13 +148,14 @@ struct Cluster::Resume final : base::Timer {
     std::vector<Position> older;             ///< ascending
     std::vector<Position> swept;             ///< what the sweep under way has found, descending
     Millis began = 0;
+    std::uint64_t read = 0;  ///< how far reading back was when its time was last looked at
     bool is_asking = false;  ///< a reply of Redis is under way
     bool is_owner = false;   ///< the session is marked as ours
     bool is_known = false;   ///< its offset is a place in the stream
     std::string waits_for;   ///< in words, for the log
 
 private:
-    void expire(Millis) override { cluster.give_up(*this); }
+    void expire(Millis) override { cluster.on_wait_over(*this); }
 };
 
 /// A reading of the stream backwards for clients that missed more than the log knows: once for all that wait for it.

@@ -21,6 +21,7 @@ void Cluster::resume(Namespace& nsp, ResumeRequest request, std::function<void(R
     }
     auto resume = std::make_shared<Resume>(*this, nsp.name, std::move(request), std::move(done));
     resume->began = loop_.now();
+    resume->read = entries_read_back();
     resumes_.emplace(resume->request.pid, resume);
     // Whoever returns while Redis has been unreachable for long is not kept waiting for it.
     const Millis until = loop_.now() + options_.recovery_wait;
@@ -43,6 +44,7 @@ void Cluster::look_back(std::string_view nsp, std::vector<Stay> stays, Position 
     resume->from = from;
     resume->is_known = true;
     resume->began = loop_.now();
+    resume->read = entries_read_back();
     resumes_.emplace(resume->request.pid, resume);
     loop_.timers().arm(*resume, loop_.now() + options_.recovery_wait);
     advance(resume);
@@ -168,6 +170,16 @@ void Cluster::fail(const std::shared_ptr<Resume>& resume, ResumeFailure failure)
     detail += ", waited " + std::to_string(loop_.now() - resume->began) + " ms";
     if (!resume->waits_for.empty()) detail += " for " + resume->waits_for;
     finish(resume, ResumeResult::failed(failure, std::move(detail)));
+}
+
+/// It has waited for recovery_wait. While the stream is read back for those who wait, what it waits for comes nearer: it
+/// goes on waiting, for as long as its session would be kept.
+void Cluster::on_wait_over(Resume& resume) {
+    const std::uint64_t before = std::exchange(resume.read, entries_read_back());
+    if (!commands_.is_up() || resume.read == before || loop_.now() - resume.began >= options_.session_window) {
+        return give_up(resume);
+    }
+    loop_.timers().arm(resume, loop_.now() + options_.recovery_wait);
 }
 
 /// Its time is over.

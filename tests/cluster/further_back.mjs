@@ -63,4 +63,37 @@ for (const [budget, expectation] of [['8MB', 'index'], ['1MB', 'either'], ['48KB
   await server.stop();
   await redis.end();
 }
+await checks.step('the stream takes far longer to read back than a client may wait: it waits for as long as reading goes on, and does not begin again', async () => {
+  const redis = await RedisServer.start({ keep: false });
+  // What others were sent is so much that reading it takes seconds.
+  const options = { ...clusterOptions(redis.url, 'slow'), '--recovery-wait': '300ms' };
+  let server = await startGateway({ options });
+  const client = startWorker('return_worker.mjs', { port: server.port, from: 0, count: 1, rooms: 1 });
+  const feeder = startWorker('feeder.mjs', { port: redis.port, rooms: 1, rate: 100 });
+  try {
+    await client.ask('connect');
+    await feeder.ask('start');
+    await until(5000, async () => (await client.ask('report')).clients[0].last > 5, 'the first events');
+    await feeder.ask('stop');
+    await client.ask('cut');
+    server.child.kill('SIGKILL');
+    await server.exited;
+    const { last } = await feeder.ask('last');
+    const other = JSON.stringify({ packet: { type: 2, data: ['tick', 'x'.repeat(100)], nsp: '/' }, opts: { rooms: ['elsewhere'], flags: {}, except: [] } });
+    await redis.client().eval(`for _ = 1, 600000 do redis.call('XADD', KEYS[1], '*', 'uid', 'emitter', 'nsp', '/', 'type', '3', 'data', ARGV[1]) end`, 1, 'socket.io', other);
+    server = await startGateway({ options, port: server.port, ready: false });
+    const began = Date.now();
+    const { errors } = await client.ask('resume', { over: 1 }, 30000);
+    const waited = Date.now() - began;
+    await until(5000, async () => (await client.ask('report')).clients[0].last === last['room-0'], 'what was missed');
+    const [report] = (await client.ask('report')).clients;
+    console.log(`      waited ${waited} ms`);
+    same({ errors, recovered: report.recovered, again: report.again, missing: report.missing, twice: report.twice }, { errors: [], recovered: 1, again: 0, missing: 0, twice: 0 });
+    truth(waited > 600, `the stream was read in ${waited} ms, which proves nothing`);
+  } finally {
+    for (const worker of [client, feeder]) worker.end();
+    await server.stop();
+    await redis.end();
+  }
+}, { timeout: 60000 });
 await checks.end([]);

@@ -9,6 +9,7 @@ import { CuttingProxy } from './lib/cutting_proxy.mjs';
 
 const checks = new Checks('refused');
 const letters = 'sio.dead-letters';
+const leaseKey = 'sio:events:lease:sio-bridge';
 
 const broker = await setup(checks, () => Broker.start());
 await broker.warm();
@@ -47,6 +48,30 @@ await checks.step('the answer with new events is lost with its connection: they 
     const records = await broker.waitForRecords('lost', 4);
     same(records.map(({ headers }) => headers['sio-seq']), ['1', '2', '3', '4'], 'sequence in Kafka');
     same(bridge.lives.length, 1, 'processes');
+  });
+}, { timeout: 40000 });
+
+await checks.step('new events come while the lease has run out, and then the lease is ours again: they are carried all the same, and before those that come later', async () => {
+  await broker.createTopic('late', 1);
+  await withBridge({ via: (redis) => CuttingProxy.start(redis.port) }, async (bridge, store, proxy) => {
+    await add(store, 'late', 'ann', 1);
+    await broker.waitForRecords('late', 1);
+    // The lease is good for 4.5 s from when it was asked for, and is looked at once a second.
+    const renewed = proxy.lastAsked(leaseKey);
+    const asked = () => proxy.lastAsked(leaseKey);
+    await until(3000, () => asked() > renewed, 'the lease to be renewed');
+    await sleep(200);
+    const lastGood = asked();
+    proxy.hold(leaseKey);
+    await sleep(lastGood + 4600 - Date.now());
+    await add(store, 'late', 'ann', 2, '["the late one"]');
+    await sleep(100);
+    proxy.release();
+    await add(store, 'late', 'ann', 3);
+    await until(8000, async () => (await store.xinfo('STREAM', 'sio:events'))[1] >= 3 && await pending(store) === 0, 'nothing to be pending');
+    await add(store, 'late', 'ann', 4);
+    const records = await broker.waitForRecords('late', 4);
+    same(records.map(({ headers }) => headers['sio-seq']), ['1', '2', '3', '4'], 'sequence in Kafka');
   });
 }, { timeout: 40000 });
 
