@@ -36,6 +36,7 @@ void Connection::destroy() {
     if (mode == Mode::dead) return;
     mode = Mode::dead;
     disarm();
+    charge.clear();
     engine.loop().unwatch(fd, *this);
     engine.connection_ended(*this);
     engine.forget(*this);
@@ -51,7 +52,7 @@ void Connection::expire(Millis) {
         return;
     }
     ++engine.stats_.timeouts;
-    if (mode == Mode::leaving) {
+    if (mode == Mode::leaving || (mode == Mode::http && !out_.empty())) {  // nobody takes the answer
         destroy();
         return;
     }
@@ -88,6 +89,15 @@ void Connection::on_ready(std::uint32_t events) {
 }
 
 void Connection::read_input() {
+    if (engine.must_wait()) {
+        engine.read_later(*this);
+        return;
+    }
+    read_share_of_turn();
+    if (mode != Mode::dead) engine.recount(*this);
+}
+
+void Connection::read_share_of_turn() {
     std::size_t share = read_share;
     if (mode == Mode::http) parse();  // what has been pipelined behind an answer
     while (mode != Mode::dead && mode != Mode::leaving) {
@@ -95,8 +105,8 @@ void Connection::read_input() {
             engine.read_later(*this);
             return;
         }
-        // Somebody who pipelines behind a held poll is read no further than a head's worth.
-        if (mode == Mode::http && holds_poll && in_.size() >= engine.options().max_header_bytes) return;
+        // Somebody who pipelines behind an answer that waits is read no further than a head's worth.
+        if (mode == Mode::http && !may_parse() && input().size() >= engine.options().max_header_bytes) return;
         auto& buffer = engine.read_buffer_;
         const ssize_t n = recv(fd, buffer.data(), std::min(buffer.size(), share), 0);
         if (n < 0) {
@@ -132,16 +142,7 @@ void Connection::consume_websocket(std::span<char> bytes) {
             case proto::WsEvent::Kind::need_more: return;
             case proto::WsEvent::Kind::text: engine.on_socket_text(*this, event.data); break;
             case proto::WsEvent::Kind::binary: engine.on_socket_binary(*this, event.data); break;
-            case proto::WsEvent::Kind::ping: {
-                std::string pong;
-                proto::append_ws_frame(pong, proto::WsOpcode::pong, event.data);
-                if (is_probe) {
-                    write_raw(pong);
-                } else {
-                    engine.outbox().push(slot, FrameRef::control(pong));
-                }
-                break;
-            }
+            case proto::WsEvent::Kind::ping: answer_ping(event.data); break;
             case proto::WsEvent::Kind::pong: break;
             case proto::WsEvent::Kind::close:
                 engine.on_socket_closed(*this, proto::CloseReason::transport_close, event.close_code);
@@ -153,6 +154,21 @@ void Connection::consume_websocket(std::span<char> bytes) {
     }
 }
 
+// The newest ping alone has to be answered. Source: RFC 6455, 5.5.3.
+void Connection::answer_ping(std::string_view data) {
+    if (!is_probe) {
+        engine.outbox().push_pong(slot, FrameRef::pong(data));
+        return;
+    }
+    std::string pong;
+    proto::append_ws_frame(pong, proto::WsOpcode::pong, data);
+    if (out_.empty()) {
+        write_raw(pong);
+    } else {
+        probe_pong_ = std::move(pong);
+    }
+}
+
 void Connection::become_websocket(std::string_view response) {
     mode = Mode::websocket;
     disarm();
@@ -161,8 +177,9 @@ void Connection::become_websocket(std::string_view response) {
 }
 
 void Connection::read_early_frames() {
-    std::string early = std::move(in_);
+    std::string early(input());
     in_ = std::string();
+    in_done_ = 0;
     if (!early.empty()) consume_websocket({early.data(), early.size()});
 }
 
@@ -182,14 +199,25 @@ void Connection::consume_http(std::string_view bytes) {
     if (in_.empty() && exchange == nullptr && !holds_poll) {  // the first bytes of a request
         engine.loop().timers().arm(*this, engine.loop().now() + engine.options().header_timeout);
     }
+    if (in_done_ >= in_.size() / 2) {  // what is parsed makes room, each byte moved once at most
+        in_.erase(0, in_done_);
+        in_done_ = 0;
+    }
     in_.append(bytes);
     parse();
+}
+
+void Connection::consume(std::size_t bytes) noexcept {
+    in_done_ += bytes;
+    if (in_done_ < in_.size()) return;
+    in_.clear();
+    in_done_ = 0;
 }
 
 void Connection::parse() {
     if (parsing_) return;
     parsing_ = true;
-    while (mode == Mode::http && !holds_poll && !close_after_reply && parse_one()) {
+    while (may_parse() && parse_one()) {
     }
     parsing_ = false;
     if (mode == Mode::http && in_.empty() && in_.capacity() > 1024) in_ = std::string();
@@ -199,19 +227,19 @@ void Connection::parse() {
 bool Connection::parse_one() {
     if (exchange != nullptr) return take_body();
     std::size_t blank = 0;
-    while (in_.compare(blank, 2, "\r\n") == 0) blank += 2;
-    if (blank > 0) in_.erase(0, blank);
+    while (input().substr(blank).starts_with("\r\n")) blank += 2;
+    consume(blank);
     if (in_.empty()) return false;
-    const std::size_t length = proto::find_http_head(in_);
     const std::size_t limit = engine.options().max_header_bytes + (gate != nullptr ? hop_field_room : 0);
-    if (length > limit || (length == 0 && in_.size() > limit)) {
+    const std::size_t length = proto::find_http_head(input().substr(0, limit + 1));
+    if (length > limit || (length == 0 && input().size() > limit)) {
         refuse(431, "the request head is larger than max-header-bytes");
         return false;
     }
     if (length == 0) return false;
     exchange = std::make_unique<Exchange>();
-    exchange->text = in_.substr(0, length);
-    in_.erase(0, length);
+    exchange->text = input().substr(0, length);
+    consume(length);
     if (const auto refusal = proto::parse_http_head(exchange->text, exchange->head)) {
         refuse(refusal->status, refusal->reason);
         return false;
@@ -242,9 +270,9 @@ bool Connection::take_body() {
     Exchange& x = *exchange;
     const std::size_t limit = x.body_limit;
     if (x.head.chunked) {
-        std::string_view rest = in_;
+        std::string_view rest = input();
         const auto state = x.chunks.feed(rest, x.body, limit);
-        in_.erase(0, in_.size() - rest.size());
+        consume(input().size() - rest.size());
         if (!x.wants_body) x.body.clear();
         if (state == proto::ChunkedDecoder::State::more) return false;
         if (state == proto::ChunkedDecoder::State::error) {
@@ -260,9 +288,9 @@ bool Connection::take_body() {
             engine.refuse_body(*this);
             return false;
         }
-        const std::size_t take = std::min<std::size_t>(in_.size(), x.body_left);
-        if (x.wants_body) x.body.append(in_, 0, take);
-        in_.erase(0, take);
+        const std::size_t take = std::min<std::size_t>(input().size(), x.body_left);
+        if (x.wants_body) x.body.append(input().substr(0, take));
+        consume(take);
         x.body_left -= take;
         if (x.body_left > 0) return false;
     }
@@ -315,6 +343,15 @@ void Connection::request_done() {
         finish_and_close();
         return;
     }
+    if (out_.empty()) {
+        await_next_request();
+    } else {
+        engine.loop().timers().arm(*this, engine.loop().now() + engine.options().body_timeout);
+    }
+}
+
+// The answer is on its way whole.
+void Connection::await_next_request() {
     engine.loop().timers().arm(
         *this, engine.loop().now() + (in_.empty() ? engine.options().idle_timeout : engine.options().header_timeout));
     // What was pipelined behind it waits for the end of the turn: the answer may have been given in the midst of a
@@ -353,7 +390,7 @@ void Connection::write_raw(std::string_view bytes) {
 
 void Connection::flush_out() {
     while (!out_.empty()) {
-        const ssize_t n = send(fd, out_.data(), out_.size(), MSG_NOSIGNAL);
+        const ssize_t n = send(fd, out_.data() + out_done_, out_.size() - out_done_, MSG_NOSIGNAL);
         if (n < 0) {
             if (errno == EINTR) continue;
             if (errno == EAGAIN) {
@@ -363,10 +400,13 @@ void Connection::flush_out() {
             destroy();
             return;
         }
-        out_.erase(0, static_cast<std::size_t>(n));
-        if (end_after_out_ && close_after_reply) {
+        out_done_ += static_cast<std::size_t>(n);
+        if ((end_after_out_ && close_after_reply) || (mode == Mode::http && exchange == nullptr)) {
             engine.loop().timers().arm(*this, engine.loop().now() + engine.options().body_timeout);
         }
+        if (out_done_ < out_.size()) continue;
+        out_ = std::exchange(probe_pong_, {});
+        out_done_ = 0;
     }
     out_ = std::string();
     if (mode == Mode::leaving) {
@@ -376,7 +416,21 @@ void Connection::flush_out() {
         engine.loop().timers().arm(*this, engine.loop().now() + linger_time);
     } else if (mode == Mode::websocket && !is_probe && generation != 0) {
         engine.outbox().attach(slot, fd);
+    } else if (mode == Mode::http) {
+        if (exchange == nullptr) await_next_request();
+        engine.read_later(*this);  // it may have been read no further
     }
+}
+
+std::size_t Connection::cost() const noexcept {
+    std::size_t bytes = sizeof(Connection) + in_.capacity() + out_.capacity() + probe_pong_.capacity();
+    bytes += reader_.bytes_held();
+    if (exchange != nullptr) {
+        bytes += sizeof(Exchange) + exchange->text.capacity() + exchange->body.capacity();
+        bytes += exchange->reply.cors.capacity();
+    }
+    if (parked != nullptr) bytes += sizeof(ReplyContext) + parked->cors.capacity();
+    return bytes;
 }
 
 void Connection::finish_and_close() {
@@ -386,6 +440,7 @@ void Connection::finish_and_close() {
     exchange.reset();
     parked.reset();
     in_ = std::string();
+    in_done_ = 0;
     end_after_out_ = true;
     if (out_.empty()) shutdown(fd, SHUT_WR);
     // A slow reader may take its time for an answer, as long as it takes something of it.
@@ -407,11 +462,12 @@ void Connection::leave() {
 // The descriptor stays open in the process that goes on, so it is taken out of our loop by hand, and never shut down.
 void Connection::hand_over() {
     disarm();
+    charge.clear();
     mode = Mode::dead;
     engine.loop().unwatch(fd, *this);
     engine.forget(*this);
     Handover handover{base::UniqueFd(std::exchange(fd, -1)), address, exchange->goal, std::move(exchange->text)};
-    handover.bytes += in_;
+    handover.bytes += input();
     engine.loop().dispose(this);
     exchange->way->take(std::move(handover));
 }

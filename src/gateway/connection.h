@@ -71,6 +71,8 @@ public:
     [[nodiscard]] bool has_output() const noexcept { return !out_.empty(); }
     /// Sends bytes that are whole frames; only while no outbox writes to this descriptor.
     void write_raw(std::string_view bytes);
+    /// Bytes that this connection holds, itself included.
+    [[nodiscard]] std::size_t cost() const noexcept;
     /// Sends a close frame (behind `before`, the rest of the outbox), ends our side, waits a little for the peer.
     void close_websocket(std::string_view before, std::uint16_t code, std::string_view reason);
 
@@ -88,6 +90,7 @@ public:
     Mode mode = Mode::http;
     bool holds_poll = false;     ///< a GET, or a request of the service, is parked: nothing is parsed until its answer
     bool is_probe = false;       ///< the WebSocket of an upgrade under way
+    bool probed = false;         ///< the probe has been answered
     bool queued_unread = false;  ///< in the engine's list of those to be read on
     bool close_after_reply = false;
     bool at_home = false;     ///< the next request stays here: it came by a hop, or its session's gateway is gone
@@ -95,19 +98,28 @@ public:
     Outbox::Slot slot = 0;    ///< the session this connection serves, while generation matches
     std::uint32_t generation = 0;
     std::uint64_t request = 0;  ///< the number of the service's request that is received or answered; 0: none
+    Charge charge;
     std::unique_ptr<Exchange> exchange;
     std::unique_ptr<ReplyContext> parked;  ///< of a held poll
     Connection* previous = nullptr;
     Connection* next = nullptr;
 
     [[nodiscard]] bool is_idle() const noexcept {
-        return mode == Mode::http && exchange == nullptr && !holds_poll && in_.empty();
+        return mode == Mode::http && exchange == nullptr && !holds_poll && in_.empty() && out_.empty();
     }
 
 private:
     friend class Engine;
     void expire(Millis now) override;
+    void read_share_of_turn();
     void consume_http(std::string_view bytes);
+    [[nodiscard]] bool may_parse() const noexcept {
+        return mode == Mode::http && !holds_poll && !close_after_reply && out_.empty();
+    }
+    [[nodiscard]] std::string_view input() const noexcept { return std::string_view(in_).substr(in_done_); }
+    void consume(std::size_t bytes) noexcept;
+    void answer_ping(std::string_view data);
+    void await_next_request();
     void parse();
     bool parse_one();
     bool take_body();
@@ -118,8 +130,11 @@ private:
     void hand_over();
 
     proto::WsReader reader_;
-    std::string in_;   // HTTP bytes not yet parsed
-    std::string out_;  // bytes not yet taken by the socket
+    std::string in_;            // HTTP bytes,
+    std::size_t in_done_ = 0;   // of which so many are parsed
+    std::string out_;           // bytes for the socket,
+    std::size_t out_done_ = 0;  // of which so many are written
+    std::string probe_pong_;    // the newest, while something else is to be written first
     bool out_blocked_ = false;
     bool end_after_out_ = false;
     bool end_announced_ = false;

@@ -44,6 +44,7 @@ Engine::Engine(net::Loop& loop, EngineOptions options, Cors cors, EngineApp& app
       cors_(std::move(cors)),
       app_(app),
       outbox_(*this, options_.queue_bytes, options_.queue_policy),
+      accounts_(options_.accounts),
       read_buffer_(read_buffer_bytes),
       ping_(FrameRef::text("2", {})),
       noop_(FrameRef::text("6", {})),
@@ -214,6 +215,7 @@ bool Engine::end_turn() {
         }
         close(slot, CloseReason::transport_error, Ending::cut);
     }
+    end_over_limits();
     for (const auto& gone : buried_) free_slots_.push_back(gone->slot);
     buried_.clear();
     return slices_left || !unread_.empty() || !with_room_.empty() || accept_again_ || !outbox_.is_clean();
@@ -264,6 +266,7 @@ Session& Engine::open_session(const proto::HttpHead& head, const Connection& con
     session.head = connection.exchange->text;
     session.opened_wall_clock = loop_.wall_clock();
     session.address = connection.address;
+    session.head.shrink_to_fit();
     if (options_.trust_proxy) {
         if (const auto forwarded = head.header("x-forwarded-for")) {
             const std::size_t comma = forwarded->rfind(',');
@@ -353,7 +356,8 @@ void Engine::on_socket_text(Connection& connection, std::string_view text) {
             case Action::answer_probe: {
                 std::string pong;
                 proto::append_ws_frame(pong, proto::WsOpcode::text, "3probe");
-                connection.write_raw(pong);
+                // Who does not take the first answer needs no second one.
+                if (!std::exchange(connection.probed, true) || !connection.has_output()) connection.write_raw(pong);
                 if (owner->poll != nullptr && outbox_.is_empty(slot)) outbox_.push(slot, noop_);
                 break;
             }
@@ -483,6 +487,7 @@ void Engine::release(Slot slot) {
         poll->destroy();
     }
     by_sid_.erase(gone.sid);
+    gone.charge.clear();
     outbox_.close(slot);
     gone.disarm();
     buried_.push_back(std::move(sessions_[slot]));  // it may be in use further up the stack; its slot rests as long

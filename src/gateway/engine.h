@@ -12,7 +12,9 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/log_throttle.h"
 #include "base/unique_fd.h"
+#include "gateway/accounts.h"
 #include "gateway/cors.h"
 #include "gateway/http_service.h"
 #include "gateway/ids.h"
@@ -39,6 +41,7 @@ struct EngineOptions {
     QueuePolicy queue_policy = QueuePolicy::disconnect;
     std::size_t max_connections = 0;              ///< of TCP, and as many sessions; 0: what descriptors allow
     std::size_t max_connections_per_address = 0;  ///< 0: no such limit
+    AccountLimits accounts;
     std::size_t max_header_bytes = 16384;
     Millis handshake_timeout = 10'000;  ///< from a connection's start to the first byte of a request
     Millis header_timeout = 10'000;     ///< for a whole request head, from its first byte
@@ -74,6 +77,7 @@ struct EngineStats {
     std::uint64_t queue_overflows = 0;
     std::uint64_t origins_refused = 0;
     std::uint64_t handshakes_put_off = 0;  ///< answered 503: the app takes no sessions just now
+    std::uint64_t over_limit[static_cast<std::size_t>(Account::count)] = {};  ///< clients ended for what they held
 };
 
 /// What an app answers to a request that is not Engine.IO's.
@@ -133,6 +137,11 @@ public:
     /// The session is gone: nothing may be sent to it any more.
     virtual void on_close(Slot slot, proto::CloseReason reason) = 0;
     virtual void on_upgrade(Slot slot) = 0;
+    /// Bytes that the app holds because of this client, allocation included.
+    [[nodiscard]] virtual std::size_t cost(Slot slot) const {
+        static_cast<void>(slot);
+        return 0;
+    }
     /// The queue of a client that is behind has room again (Outbox::want_room()).
     virtual void on_room(Slot slot) { static_cast<void>(slot); }
     /// The turn is over but for what is written to clients.
@@ -162,6 +171,7 @@ struct Session final : base::Timer {
     std::string head;              ///< the request head of the handshake
     net::Address address;
     Millis opened_wall_clock = 0;
+    Charge charge;
 
 private:
     void expire(Millis now) override;
@@ -213,6 +223,14 @@ public:
     /// Slots ever used: an upper bound for iteration.
     [[nodiscard]] Slot slot_end() const noexcept { return static_cast<Slot>(sessions_.size()); }
 
+    [[nodiscard]] const Accounts& accounts() const noexcept { return accounts_; }
+    /// What the app holds of this client has changed.
+    void recount(Slot slot);
+    /// The ceiling: bytes of the allocator that all may hold together; 0: none.
+    void limit_memory(std::size_t bytes);
+    /// Whether memory is short: no new sessions are taken.
+    [[nodiscard]] bool is_memory_short() const noexcept { return memory_is_short_; }
+
     /// Ends a session. The app's on_close() is called before this returns.
     void close(Slot slot, proto::CloseReason reason, Ending ending, std::uint16_t close_code = proto::ws_close::none);
 
@@ -238,6 +256,24 @@ private:
     void on_socket_text(Connection& connection, std::string_view text);
     void on_socket_binary(Connection& connection, std::string_view bytes);
     void on_socket_closed(Connection& connection, proto::CloseReason reason, std::uint16_t code);
+    // What clients hold (engine_accounts.cpp).
+    struct Holder {
+        std::size_t bytes;
+        Slot slot;
+        Connection* connection;  // of no session; null: the session in `slot`
+    };
+    void recount(Connection& connection);
+    void recount(Session& session);
+    [[nodiscard]] std::size_t cost(const Session& session, bool own) const;
+    [[nodiscard]] std::size_t whole_cost(const Session& session) const;
+    [[nodiscard]] bool must_wait() const noexcept;
+    [[nodiscard]] std::vector<Holder> holders(const net::Address* address);
+    void end_over_limits();
+    void relieve_share(const net::Address& address);
+    void relieve_memory();
+    void end(const Holder& holder, Account account);
+    void end_over_limit(Session& session, Account account, std::size_t held);
+    void tell_over_limit(Account account, std::size_t held, const net::Address& address, std::string_view sid);
     bool admit(const net::Address& address);
     Connection* add_connection(base::UniqueFd fd, const net::Address& address);
     Result<void> add_listener(int fd, HopGate* gate);
@@ -270,7 +306,8 @@ private:
     /// Whether another session may be opened: not while draining, nor above the cap (polling sessions outlive their
     /// connections, so these need one of their own).
     [[nodiscard]] bool takes_sessions() const noexcept {
-        return !refusing_ && (options_.max_connections == 0 || session_count_ < options_.max_connections);
+        return !refusing_ && !is_memory_short() &&
+               (options_.max_connections == 0 || session_count_ < options_.max_connections);
     }
     bool put_off(Connection& connection, bool upgrade);
 
@@ -278,6 +315,7 @@ private:
     void on_queue_full(Slot slot) override;
     void on_poll_ready(Slot slot) override;
     void on_room(Slot slot) override { with_room_.push_back(slot); }
+    void on_growth(Slot slot) override { grown_.push_back(slot); }
     void tell_of_room();
     bool end_turn() override;
 
@@ -288,6 +326,7 @@ private:
     Outbox outbox_;
     IdSource ids_;
     EngineStats stats_;
+    Accounts accounts_;  // before all that is charged
     std::vector<std::unique_ptr<Session>> sessions_;
     std::vector<std::uint32_t> generations_;
     std::vector<Slot> free_slots_;
@@ -306,6 +345,12 @@ private:
     std::uint64_t next_request_ = 1;
     std::vector<Connection*> unread_;    // to be read on in the next turn
     std::vector<Slot> with_room_;        // whose app wants to be told
+    std::vector<Slot> grown_;            // whose queue is longer, in this turn
+    std::vector<Slot> over_limit_;       // that hold more than one client may
+    std::vector<net::Address> over_share_;
+    bool memory_is_short_ = false;
+    bool nothing_to_end_ = false;  // and that not because of clients
+    base::LogThrottle over_limit_log_;
     Connection* connections_ = nullptr;  // all of them, linked
     std::size_t session_count_ = 0;
     std::size_t connection_count_ = 0;

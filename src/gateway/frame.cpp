@@ -1,6 +1,5 @@
 #include "gateway/frame.h"
 
-#include <cstdlib>
 #include <new>
 
 namespace sio::gateway {
@@ -14,13 +13,12 @@ std::uint64_t bytes_alive = 0;
 
 FrameRef FrameRef::allocate(std::size_t header, std::size_t payload) {
     const std::size_t size = header + payload;
-    void* memory = std::malloc(sizeof(Frame) + size);
-    if (memory == nullptr) std::abort();
-    auto* frame = new (memory) Frame;
+    auto* frame = new (::operator new(sizeof(Frame) + size)) Frame;
     frame->references_ = 1;
     frame->size_ = static_cast<std::uint32_t>(size);
     frame->header_ = static_cast<std::uint8_t>(header);
-    frame->binary_ = frame->control_ = frame->attachment_next_ = false;
+    frame->kind_ = Frame::Kind::text;
+    frame->is_shared_ = frame->attachment_next_ = false;
     ++frames_alive;
     bytes_alive += size;
     return FrameRef(frame);
@@ -29,7 +27,7 @@ FrameRef FrameRef::allocate(std::size_t header, std::size_t payload) {
 void FrameRef::destroy(Frame* frame) noexcept {
     --frames_alive;
     bytes_alive -= frame->size_;
-    std::free(frame);
+    ::operator delete(frame);
 }
 
 FrameRef FrameRef::text(std::string_view prefix, std::string_view text, bool attachment_next) {
@@ -51,15 +49,18 @@ FrameRef FrameRef::binary(std::string_view bytes, bool attachment_next) {
     FrameRef frame = allocate(length, bytes.size());
     std::memcpy(frame->data(), header, length);
     if (!bytes.empty()) std::memcpy(frame->data() + length, bytes.data(), bytes.size());
-    frame->binary_ = true;
+    frame->kind_ = Frame::Kind::binary;
     frame->attachment_next_ = attachment_next;
     return frame;
 }
 
-FrameRef FrameRef::control(std::string_view wire) {
-    FrameRef frame = allocate(0, wire.size());
-    std::memcpy(frame->data(), wire.data(), wire.size());
-    frame->control_ = true;
+FrameRef FrameRef::pong(std::string_view data) {
+    char header[proto::ws_max_header];
+    const std::size_t length = proto::write_ws_header(header, proto::WsOpcode::pong, data.size());
+    FrameRef frame = allocate(length, data.size());
+    std::memcpy(frame->data(), header, length);
+    if (!data.empty()) std::memcpy(frame->data() + length, data.data(), data.size());
+    frame->kind_ = Frame::Kind::pong;
     return frame;
 }
 

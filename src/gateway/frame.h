@@ -18,9 +18,14 @@ public:
     /// Without the WebSocket header: an Engine.IO packet, or the raw bytes of a binary message.
     [[nodiscard]] std::string_view payload() const noexcept { return wire().substr(header_); }
     [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
-    [[nodiscard]] bool is_binary() const noexcept { return binary_; }
-    /// A WebSocket control frame (pong, close) that means nothing to a poll.
-    [[nodiscard]] bool is_control() const noexcept { return control_; }
+    /// What it costs whoever holds it alone: the allocation, and its place in a queue.
+    [[nodiscard]] std::size_t cost() const noexcept { return size_ + overhead; }
+    static constexpr std::size_t overhead = 40;  ///< header, the allocator's share, and a pointer in a ring
+    [[nodiscard]] bool is_binary() const noexcept { return kind_ == Kind::binary; }
+    /// A pong, which means nothing to a poll.
+    [[nodiscard]] bool is_pong() const noexcept { return kind_ == Kind::pong; }
+    /// It went to so many that no one of them is to be charged for it.
+    [[nodiscard]] bool is_shared() const noexcept { return is_shared_; }
     /// The next frame in a queue belongs to this one: an attachment follows, and nothing may come between.
     [[nodiscard]] bool has_attachment_next() const noexcept { return attachment_next_; }
 
@@ -29,11 +34,13 @@ private:
     char* data() noexcept { return reinterpret_cast<char*>(this + 1); }
     [[nodiscard]] const char* data() const noexcept { return reinterpret_cast<const char*>(this + 1); }
 
+    enum class Kind : std::uint8_t { text, binary, pong };
+
     std::uint32_t references_;
     std::uint32_t size_;
     std::uint8_t header_;
-    bool binary_;
-    bool control_;
+    Kind kind_;
+    bool is_shared_;
     bool attachment_next_;
 };
 
@@ -57,8 +64,10 @@ public:
     static FrameRef text(std::string_view prefix, std::string_view text, bool attachment_next = false);
     /// A binary message.
     static FrameRef binary(std::string_view bytes, bool attachment_next = false);
-    /// A WebSocket control frame, `wire` being all its bytes.
-    static FrameRef control(std::string_view wire);
+    /// A WebSocket pong. `data` is that of the ping, at most 125 bytes.
+    static FrameRef pong(std::string_view data);
+    /// Before it is queued: see Frame::is_shared().
+    void set_shared() noexcept { frame_->is_shared_ = true; }
 
     static void retain(Frame* frame) noexcept {
         if (frame != nullptr) ++frame->references_;

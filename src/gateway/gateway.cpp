@@ -8,6 +8,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/heap.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "daemon/exit_code.h"
@@ -24,6 +25,7 @@ namespace {
 constexpr Millis drain_tick = 50;
 constexpr Millis gap_shown = 300'000;           // a gap in the stream stands in /ready for so long
 constexpr std::size_t descriptor_reserve = 64;  // for listeners, logs, the control socket
+constexpr std::size_t least_memory = std::size_t{16} << 20U;  // for clients
 
 HubOptions hub_options(const Config& config) {
     HubOptions options;
@@ -31,6 +33,7 @@ HubOptions hub_options(const Config& config) {
     options.recovery_window = config.recovery_window.count();
     options.recovery_bytes = config.recovery_bytes;
     options.connect_timeout = config.connect_timeout.count();
+    options.attachment_timeout = config.body_timeout.count();
     options.rate_limit = config.rate_limit ? config.rate_limit->events : 0;
     options.rate_window = config.rate_limit ? config.rate_limit->per.count() : 60'000;
     options.auth = config.auth;
@@ -216,7 +219,29 @@ Result<void> Gateway::start() {
         bridges_->start();
     }
     if (authority_ != nullptr) authority_->start();
+    if (auto limited = limit_memory(); !limited) return limited;
     return admin_.listen(config_.control);
+}
+
+/// Sets the ceiling: what is resident already is not there for clients, and the allocator needs room between blocks.
+Result<void> Gateway::limit_memory() {
+    const std::size_t limit = config_.memory_limit != 0 ? config_.memory_limit : daemon::memory_allowed() / 5 * 4;
+    const std::size_t resident = daemon::memory_in_use().resident;
+    if (limit < resident + least_memory) {
+        return fail(Errc::config, "memory-limit: " + std::to_string(limit) + " bytes are too few; this process has " +
+                                      std::to_string(resident) + " resident before its first client, and needs " +
+                                      std::to_string(least_memory) + " more");
+    }
+    memory_limit_ = limit;
+    const std::size_t of_clients = (limit - resident) / 5 * 4;
+    engine_.limit_memory(base::heap::bytes_in_use() + of_clients);
+    log::info("gateway", "memory_limit",
+              {{"limit", limit},
+               {"source", config_.memory_limit != 0 ? "memory-limit" : "four fifths of what the system allows"},
+               {"resident", resident},
+               {"client_bytes", engine_.accounts().limits().client},
+               {"address_bytes", engine_.accounts().limits().address}});
+    return {};
 }
 
 Result<void> Gateway::reload_routes() {
@@ -395,6 +420,13 @@ std::string Gateway::health() {
                                       .object();
     }
     if (authority_ != nullptr) checks += ',' + authority_->checks();
+    if (engine_.is_memory_short()) {
+        checks +=
+            ",\"memory\":" + wire::ObjectWriter()
+                                 .boolean("ok", false)
+                                 .text("detail", "memory-limit is nearly reached: no new clients, the most expensive go")
+                                 .object();
+    }
     out.text("status", draining_    ? "draining"
                        : is_ready() ? "ok"
                                     : "degraded")
@@ -439,6 +471,11 @@ std::string Gateway::metrics() {
         .number("framesOut", n(outbox.frames_sent))
         .number("bytesOut", n(outbox.bytes_sent))
         .number("bytesWaiting", n(engine_.outbox().bytes_waiting()))
+        .number("clientBytes", n(engine_.accounts().total()))
+        .number("heapBytes", n(base::heap::bytes_in_use()))
+        .number("memoryLimit", n(memory_limit_))
+        .number("clientsOverLimit",
+                n(std::accumulate(std::begin(engine.over_limit), std::end(engine.over_limit), std::uint64_t{0})))
         .number("framesDropped", n(outbox.frames_dropped))
         .number("clientsTooSlow", n(engine.queue_overflows))
         .number("events", n(hub.events_in))
@@ -578,6 +615,17 @@ std::string Gateway::prometheus() {
     out.counter("sio_writes_total", "Writes to WebSockets.", outbox.writes);
     out.counter("sio_writes_blocked_total", "Writes that found a full socket.", outbox.writes_blocked);
     out.gauge("sio_bytes_waiting", "Bytes queued for clients.", engine_.outbox().bytes_waiting());
+    out.gauge("sio_client_bytes", "Memory held because of clients, without what many share.",
+              engine_.accounts().total());
+    out.gauge("sio_heap_bytes", "Memory that the program has allocated.", base::heap::bytes_in_use());
+    out.gauge("sio_memory_limit_bytes", "What memory-limit comes to.", memory_limit_);
+    out.gauge("sio_memory_short", "Whether memory is short: new clients are refused.",
+              engine_.is_memory_short() ? 1 : 0);
+    out.family("sio_clients_over_limit_total", "counter", "Clients ended for what they held, by the limit.");
+    for (std::size_t i = 0; i < std::size(engine.over_limit); ++i) {
+        out.sample("sio_clients_over_limit_total", engine.over_limit[i],
+                   "{limit=\"" + std::string(to_string(static_cast<Account>(i))) + "\"}");
+    }
     out.counter("sio_relayed_out_total", "Connections handed to gateways of this host.", relay_.stats().out);
     out.counter("sio_relayed_in_total", "Connections taken from gateways of this host.", relay_.stats().in);
     out.counter("sio_relays_failed_total", "Connections that could not be handed over.", relay_.stats().failures);

@@ -86,12 +86,14 @@ private:
     }
 
     [[nodiscard]] bool is_ready() const {
-        return (cluster_ == nullptr || cluster_->is_ready()) && (authority_ == nullptr || authority_->is_ready());
+        return (cluster_ == nullptr || cluster_->is_ready()) && (authority_ == nullptr || authority_->is_ready()) &&
+               !engine_.is_memory_short();
     }
     std::string health() override;
     std::string metrics() override;
     std::string routes() override;
     Result<void> reload_routes() override;
+    Result<void> limit_memory();
     std::string prometheus();
     Presence::Send telling(const Presence::Send& send);
 
@@ -122,6 +124,7 @@ private:
     std::unique_ptr<DrainTimer> drain_timer_;
     Millis started_ = 0;
     Millis routes_loaded_ = 0;
+    std::size_t memory_limit_ = 0;  // bytes
     Millis drain_until_ = 0;
     double drain_per_tick_ = 0;  ///< sessions to end each tick
     double drain_due_ = 0;

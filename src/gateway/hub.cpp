@@ -1,6 +1,5 @@
 #include "gateway/hub.h"
 
-#include <malloc.h>
 
 #include <algorithm>
 #include <array>
@@ -25,9 +24,17 @@ constexpr std::size_t max_namespaces = 64;       // joined by one connection
 constexpr std::size_t max_waiting_packets = 64;  // of a client whose CONNECT is not answered yet
 constexpr std::size_t id_length = 20;
 constexpr std::size_t max_pid_bytes = 100;
-constexpr std::size_t trim_above = 4U << 20U;  // free bytes the allocator may keep
 constexpr Millis clock_margin = 20;            // by which clocks of hosts that are compared may be wrong
 constexpr std::size_t max_admitted = 10'000;   // namespaces that are not open, and whether they might be
+
+// To so many sockets at least an event goes that is on no client's account: below, a few clients of one hostile address
+// could share what nobody else gets.
+constexpr std::size_t sharers = 8;
+
+/// What a room costs when one socket has it alone: the room, its name as a key, and the list of its members.
+std::size_t cost_of(const Room& room) noexcept {
+    return sizeof(Room) + 2 * (sizeof(std::string) + room.name.size()) + 8 * sizeof(void*);
+}
 
 constexpr std::uint64_t ack_key(const Namespace& nsp, std::uint64_t id) noexcept { return (nsp.serial << 40U) ^ id; }
 
@@ -72,9 +79,6 @@ void Hub::purge() {
         entry = unused ? namespaces_.erase(entry) : std::next(entry);
     }
     finished_waits_.clear();
-    buried_.clear();
-    // Memory of a burst goes back to the system; the allocator keeps what lies below living blocks otherwise.
-    if (mallinfo2().fordblks > trim_above) malloc_trim(0);
 }
 
 // --- finding --------------------------------------------------------------------------------------------------------
@@ -290,6 +294,7 @@ Reached Hub::send_here(Namespace& nsp, const Selection& selection, Encoder& enco
         const auto room = nsp.rooms.find(selection.rooms.front());
         candidates = room == nsp.rooms.end() ? 1 : room->second->members.size();
     }
+    if (candidates > sharers) encoder.set_shared();
     const bool bulk = candidates > bulk_threshold;
     if (bulk) engine_->outbox().begin_bulk();
     visit(nsp, selection, [&](Slot slot) {
@@ -493,6 +498,7 @@ void Hub::join(Socket& socket, std::string_view name, Position since) {
     Room& room = *found->second;
     socket.seats.push_back({&room, room.members.size(), since});
     room.members.push_back(socket.slot);
+    socket.room_bytes += cost_of(room);
     if (socket.replay != nullptr) socket.replay->stays.push_back({.room = std::string(name), .after = since});
     if (backbone_ != nullptr && !socket.pid.empty()) backbone_->keep(socket);
     log::debug("room", "join", {{"sid", socket.id.view()}, {"room", name}});
@@ -504,6 +510,7 @@ void Hub::leave_seat(Socket& socket, std::size_t index) {
     socket.seats[index] = socket.seats.back();
     socket.seats.pop_back();
     Room& room = *seat.room;
+    socket.room_bytes -= cost_of(room);
     handlers_.on_leave(socket, room.name);
     const Slot moved = room.members.back();
     room.members[seat.index] = moved;
@@ -613,12 +620,34 @@ void Hub::on_open(Slot slot) {
 
 void Hub::on_text(Slot slot, std::string_view text) { on_packet(slot, clients_[slot]->decoder.text(text)); }
 
-void Hub::on_binary(Slot slot, std::string_view bytes) { on_packet(slot, clients_[slot]->decoder.binary(bytes)); }
+void Hub::on_binary(Slot slot, std::string_view bytes) {
+    on_packet(slot, clients_[slot]->decoder.binary(bytes));
+    if (clients_[slot] != nullptr) clients_[slot]->decoder.forget();
+}
+
+std::size_t Hub::cost(Slot slot) const {
+    if (slot >= clients_.size() || clients_[slot] == nullptr) return 0;
+    const Client& client = *clients_[slot];
+    std::size_t bytes = sizeof(Client) + client.decoder.bytes_held();
+    for (const std::string& name : client.left) bytes += sizeof(std::string) + name.capacity();
+    for (const auto& knock : client.knocks) bytes += knock->cost();
+    for (const auto& socket : client.sockets) {
+        bytes += sizeof(Socket) + socket->auth.capacity() + socket->data.capacity() + socket->room_bytes;
+        bytes += socket->seats.capacity() * sizeof(Socket::Seat) + socket->asked.capacity() * sizeof(std::uint64_t);
+        for (const Stay& stay : socket->past) bytes += sizeof(Stay) + stay.room.capacity();
+        if (socket->pass != nullptr) {
+            bytes += sizeof(Pass) + socket->pass->claims.capacity();
+            if (socket->pass->token) bytes += socket->pass->token->capacity();
+        }
+    }
+    return bytes;
+}
 
 void Hub::on_upgrade(Slot) {}
 
 // Before a client is told that it is connected or in a room, the cluster knows it.
 void Hub::before_writes() {
+    buried_.clear();  // nothing of theirs is on the stack any more
     if (backbone_ != nullptr) backbone_->flush();
 }
 
@@ -640,7 +669,14 @@ void Hub::on_packet(Slot slot, const Result<std::optional<proto::SioPacket>>& de
         protocol_error(slot, decoded.error().what);
         return;
     }
-    if (!*decoded) return;  // attachments are still to come
+    if (!*decoded) {  // attachments are still to come
+        Client& client = *clients_[slot];
+        if (!client.is_armed()) {
+            engine_->loop().timers().arm(client, engine_->loop().now() + options_.attachment_timeout);
+        }
+        return;
+    }
+    if (!clients_[slot]->sockets.empty()) clients_[slot]->disarm();
     const proto::SioPacket& packet = **decoded;
     if (packet.type == SioType::connect) {
         connect(slot, packet);

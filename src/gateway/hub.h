@@ -102,7 +102,8 @@ struct Socket {
     std::string auth;  ///< the CONNECT payload, a JSON object; without its token where sio-authd judges it
     std::string data;  ///< what an application on another node keeps with it: raw JSON, or empty
     std::vector<Seat> seats;
-    std::vector<Stay> past;  ///< rooms that it has left lately, where it may return for what it missed
+    std::size_t room_bytes = 0;  ///< what the rooms it is in cost
+    std::vector<Stay> past;      ///< rooms that it has left lately, where it may return for what it missed
     std::size_t index_in_namespace = 0;
     Position connected_at;  ///< where the log stood
     Millis connected_wall_clock = 0;
@@ -212,6 +213,7 @@ struct HubOptions {
     Millis recovery_window = 120'000;
     std::size_t recovery_bytes = 64U << 20U;
     Millis connect_timeout = 45'000;
+    Millis attachment_timeout = 30'000;  ///< from an event to the last of its attachments
     std::uint32_t rate_limit = 100;  ///< events per socket and rate_window; 0: no limit
     Millis rate_window = 60'000;
     AuthMode auth = AuthMode::none;
@@ -341,6 +343,7 @@ public:
     void on_close(Slot slot, proto::CloseReason reason) override;
     void on_upgrade(Slot slot) override;
     void on_room(Slot slot) override;
+    [[nodiscard]] std::size_t cost(Slot slot) const override;
     void before_writes() override;
     bool on_http(const proto::HttpHead& head, HttpAnswer& answer) override;
     bool takes_sessions() override;

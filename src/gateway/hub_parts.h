@@ -37,18 +37,24 @@ struct Hub::Knock {
     std::vector<Kept> packets;
     std::size_t bytes = 0;
 
+    /// Bytes that it holds, itself included.
+    [[nodiscard]] std::size_t cost() const noexcept {
+        return sizeof(Knock) + nsp.capacity() + auth.capacity() + user.capacity() + pid.capacity() +
+               (token ? token->capacity() : 0) + packets.capacity() * sizeof(Kept) + bytes;
+    }
+
     void keep(const proto::SioPacket& packet) {
         Kept kept{packet.type, packet.id, std::string(packet.json), {}};
-        bytes += kept.json.size();
+        bytes += kept.json.capacity();
         if (packet.attachments != nullptr) {
             kept.attachments = *packet.attachments;
-            for (const std::string& one : *kept.attachments) bytes += one.size();
+            for (const std::string& one : *kept.attachments) bytes += sizeof(std::string) + one.capacity();
         }
         packets.push_back(std::move(kept));
     }
 };
 
-/// Closes a session that has joined nothing when connect_timeout has passed.
+/// Closes a session that has joined nothing when connect_timeout has passed, and one whose attachments do not come.
 struct Hub::Client final : base::Timer {
     Client(Hub& owner, Slot number, std::size_t max_bytes) : hub(owner), slot(number), decoder(max_bytes) {}
 
@@ -70,7 +76,13 @@ struct Hub::Client final : base::Timer {
 
 private:
     static constexpr std::size_t max_left = 8;
-    void expire(Millis) override { hub.engine_->close(slot, proto::CloseReason::forced_server_close, Ending::as_node); }
+    void expire(Millis) override {
+        if (!sockets.empty() && decoder.is_waiting()) {
+            hub.protocol_error(slot, "the attachments of an event did not come in time");
+        } else {
+            hub.engine_->close(slot, proto::CloseReason::forced_server_close, Ending::as_node);
+        }
+    }
 };
 
 struct Hub::AckWait final : base::Timer {
@@ -124,6 +136,14 @@ public:
     /// The log has it: a socket that is behind gets it from there.
     void set_logged() noexcept { is_logged_ = true; }
     [[nodiscard]] bool is_logged() const noexcept { return is_logged_; }
+    /// It goes to many, and is not to be on the account of each.
+    void set_shared() noexcept {
+        is_shared_ = true;
+        for (FrameRef& head : heads_) {
+            if (head) head.set_shared();
+        }
+        for (FrameRef& attachment : attachments_) attachment.set_shared();
+    }
     /// It has no place yet, and the log will have it.
     void set_early() noexcept { is_early_ = true; }
     [[nodiscard]] bool is_early() const noexcept { return is_early_; }
@@ -155,6 +175,7 @@ private:
             for (std::size_t i = 0; i < attachments; ++i) {
                 if (attachments_.size() == i) {
                     attachments_.push_back(FrameRef::binary(event_.attachments[i], i + 1 < attachments));
+                    if (is_shared_) attachments_.back().set_shared();
                 }
                 frames.push_back(attachments_[i]);
             }
@@ -184,7 +205,9 @@ private:
             scratch_ += '"';
         }
         scratch_ += ']';
-        return FrameRef::text("4", scratch_, attachments > 0);
+        FrameRef frame = FrameRef::text("4", scratch_, attachments > 0);
+        if (is_shared_) frame.set_shared();
+        return frame;
     }
 
     std::string_view nsp_;
@@ -194,6 +217,7 @@ private:
     std::optional<Position> position_;
     bool is_logged_ = false;
     bool is_early_ = false;
+    bool is_shared_ = false;
     std::string_view gateway_;
     std::uint64_t number_ = 0;
     std::array<FrameRef, offsets> heads_;

@@ -103,7 +103,7 @@ void Hub::catch_up(Socket& socket) {
     const Slot slot = socket.slot;
     std::size_t most = packets_per_turn;
     while (socket.replay != nullptr && socket.replay->ticket == 0) {
-        if (outbox.bytes(slot) > outbox.room_bytes()) return outbox.want_room(slot);
+        if (outbox.cost(slot) > outbox.room_bytes()) return outbox.want_room(slot);
         if (most == 0) {  // the rest in the next turn
             outbox.want_room(slot);
             engine_->tell_of_room_later(slot);
@@ -153,7 +153,7 @@ bool Hub::send_missed(Socket& socket, std::size_t& most) {
         --most;
         const RecoveryLog::Packet& packet = *missed.packet;
         send_packet(socket, packet);
-        if (engine_->outbox().bytes(socket.slot) > engine_->outbox().room_bytes()) return true;
+        if (engine_->outbox().cost(socket.slot) > engine_->outbox().room_bytes()) return true;
     }
     if (absent.empty()) {
         replay.at = passed;

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 
+#include "base/heap.h"
 #include "base/log.h"
 #include "daemon/exit_code.h"
 #include "daemon/notify.h"
@@ -13,6 +14,7 @@
 
 int main(int argc, char** argv) {
     using namespace sio;
+    base::heap::return_memory_early();
     const auto started = gateway::start({argv + 1, static_cast<std::size_t>(argc - 1)}, daemon::process_environment);
     if (started.exit) return *started.exit;
     const gateway::Config& config = started.config;

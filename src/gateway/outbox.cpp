@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdlib>
+#include <new>
 
 #include "base/bytes.h"
 #include "proto/eio_packet.h"
@@ -31,7 +31,10 @@ Outbox::~Outbox() {
 }
 
 void Outbox::open(Slot slot) {
-    if (slot >= records_.size()) records_.resize(slot + 1);
+    if (slot >= records_.size()) {
+        records_.resize(slot + 1);
+        own_costs_.resize(slot + 1);
+    }
     close(slot);
 }
 
@@ -62,10 +65,9 @@ void Outbox::set_wants_offset(Slot slot, bool wants) noexcept {
 
 void Outbox::grow(Record& record) {
     const std::uint32_t capacity = record.capacity < 8 ? 16 : record.capacity * 2;
-    auto** ring = static_cast<Frame**>(std::malloc(sizeof(void*) * capacity));
-    if (ring == nullptr) std::abort();
+    auto** ring = static_cast<Frame**>(::operator new(sizeof(void*) * capacity));
     for (std::uint32_t i = 0; i < record.count; ++i) ring[i] = record.at(i);
-    std::free(record.ring);
+    ::operator delete(record.ring);
     record.ring = ring;
     record.capacity = capacity;
     record.head = 0;
@@ -83,13 +85,23 @@ void Outbox::append(Record& record, const FrameRef& frame) {
     record.at(record.count) = frame.get();
     ++record.count;
     record.bytes += frame->size();
-    bytes_waiting_ += frame->size();
+    count_in(record, *frame.get());
+}
+
+void Outbox::count_in(const Record& record, const Frame& frame) noexcept {
+    bytes_waiting_ += frame.size();
+    if (!frame.is_shared()) own_costs_[slot_of(record)] += static_cast<std::uint32_t>(frame.cost());
+}
+
+void Outbox::count_out(const Record& record, const Frame& frame) noexcept {
+    bytes_waiting_ -= frame.size();
+    if (!frame.is_shared()) own_costs_[slot_of(record)] -= static_cast<std::uint32_t>(frame.cost());
 }
 
 void Outbox::pop_front(Record& record) noexcept {
     Frame* frame = record.at(0);
     record.bytes -= frame->size();
-    bytes_waiting_ -= frame->size();
+    count_out(record, *frame);
     if (frame->has_attachment_next()) {
         record.flags |= mid_message_flag;
     } else {
@@ -102,7 +114,7 @@ void Outbox::pop_front(Record& record) noexcept {
 
 void Outbox::drop_all(Record& record) noexcept {
     while (record.count > 0) pop_front(record);
-    std::free(record.ring);
+    ::operator delete(record.ring);
     record.ring = nullptr;
     record.capacity = inline_frames;
     record.head = record.offset = 0;
@@ -122,7 +134,7 @@ bool Outbox::drop_oldest_message(Record& record) noexcept {
     for (std::uint32_t i = first; i < end; ++i) {
         Frame* frame = record.at(i);
         record.bytes -= frame->size();
-        bytes_waiting_ -= frame->size();
+        count_out(record, *frame);
         ++stats_.frames_dropped;
         FrameRef::release(frame);
     }
@@ -149,13 +161,15 @@ void Outbox::make_dirty(Slot slot, Record& record) {
 /// Whether `size` more bytes may wait. What the socket takes now is written first: a healthy client is not slow because
 /// much was said to it in one turn.
 bool Outbox::fits(Slot slot, Record& record, std::size_t size) {
-    if (record.bytes + size <= queue_bytes_ || record.count == 0) return true;
+    if (cost_of(record) + size <= queue_bytes_ || record.count == 0) return true;
     write(slot);
-    return record.bytes + size <= queue_bytes_ || record.count == 0;
+    return cost_of(record) + size <= queue_bytes_ || record.count == 0;
 }
 
 void Outbox::append_all(Slot slot, Record& record, const FrameRef* frames, std::size_t count) {
+    const std::size_t before = cost_of(record) / growth_step;
     for (std::size_t i = 0; i < count; ++i) append(record, frames[i]);
+    if (cost_of(record) / growth_step != before) owner_.on_growth(slot);
     stats_.frames_queued += count;
     if (record.fd >= 0 || (record.flags & poll_flag) != 0) make_dirty(slot, record);
 }
@@ -173,7 +187,7 @@ bool Outbox::offer(Slot slot, const FrameRef* frames, std::size_t count) {
         return false;
     }
     std::size_t size = 0;
-    for (std::size_t i = 0; i < count; ++i) size += frames[i]->size();
+    for (std::size_t i = 0; i < count; ++i) size += frames[i]->cost();
     if (!fits(slot, record, size)) {
         ++stats_.queues_full;
         if (policy_ == QueuePolicy::disconnect) return false;
@@ -181,7 +195,7 @@ bool Outbox::offer(Slot slot, const FrameRef* frames, std::size_t count) {
             stats_.frames_dropped += count;
             return false;
         }
-        while (record.bytes + size > queue_bytes_ && drop_oldest_message(record)) {
+        while (cost_of(record) + size > queue_bytes_ && drop_oldest_message(record)) {
         }
     }
     append_all(slot, record, frames, count);
@@ -191,6 +205,22 @@ bool Outbox::offer(Slot slot, const FrameRef* frames, std::size_t count) {
 void Outbox::push_paced(Slot slot, const FrameRef* frames, std::size_t count) {
     Record& record = records_[slot];
     if ((record.flags & refused_flag) == 0) append_all(slot, record, frames, count);
+}
+
+void Outbox::push_pong(Slot slot, const FrameRef& pong) {
+    Record& record = records_[slot];
+    const std::uint32_t untouched = record.count - (record.offset > 0 ? 1 : 0);
+    if (untouched == 0 || !record.at(record.count - 1)->is_pong()) {
+        push(slot, pong);
+        return;
+    }
+    Frame*& last = record.at(record.count - 1);
+    count_out(record, *last);
+    record.bytes += pong->size() - last->size();
+    FrameRef::release(last);
+    FrameRef::retain(pong.get());
+    last = pong.get();
+    count_in(record, *last);
 }
 
 void Outbox::refuse(Slot slot) {
@@ -210,7 +240,7 @@ void Outbox::set_behind(Slot slot, bool is_behind) noexcept {
 }
 
 void Outbox::tell_of_room(Slot slot, Record& record) {
-    if ((record.flags & wants_room_flag) == 0 || record.bytes > room_bytes_) return;
+    if ((record.flags & wants_room_flag) == 0 || cost_of(record) > room_bytes_) return;
     record.flags &= ~wants_room_flag;
     owner_.on_room(slot);
 }
@@ -235,7 +265,7 @@ std::size_t Outbox::take_payload(Slot slot, std::size_t most, std::string& paylo
     std::size_t taken = 0;
     while (record.count > 0 && taken < most) {
         const Frame& frame = *record.at(0);
-        if (!frame.is_control()) {
+        if (!frame.is_pong()) {
             if (taken > 0) payload += proto::EioPayload::separator;
             if (frame.is_binary()) {
                 payload += 'b';

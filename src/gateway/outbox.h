@@ -47,10 +47,13 @@ public:
         virtual void on_poll_ready(Slot slot) = 0;
         /// The queue of a client that is behind (want_room()) has room again. To be acted on later, not in the call.
         virtual void on_room(Slot slot) = 0;
+        /// What waits for this one has grown by another `growth_step`. To be acted on later, not in the call.
+        virtual void on_growth(Slot slot) = 0;
     };
 
-    /// `queue_bytes`: how much may wait for one client, inclusive; a single message larger than that still passes
-    /// when nothing else waits. Before a message is refused, what the socket takes now is written.
+    /// `queue_bytes`: how much may wait for one client, inclusive, at what it costs (Frame::cost()); a single message
+    /// larger than that still passes when nothing else waits. Before a message is refused, what the socket takes now is
+    /// written.
     Outbox(Owner& owner, std::size_t queue_bytes, QueuePolicy policy);
     ~Outbox();
     Outbox(const Outbox&) = delete;
@@ -85,6 +88,10 @@ public:
     }
     [[nodiscard]] bool is_empty(Slot slot) const noexcept { return records_[slot].count == 0; }
     [[nodiscard]] std::size_t bytes(Slot slot) const noexcept { return records_[slot].bytes; }
+    /// What waits, at what it costs.
+    [[nodiscard]] std::size_t cost(Slot slot) const noexcept { return cost_of(records_[slot]); }
+    /// The same without what is shared by many.
+    [[nodiscard]] std::size_t own_cost(Slot slot) const noexcept { return own_costs_[slot]; }
     [[nodiscard]] std::size_t frames(Slot slot) const noexcept { return records_[slot].count; }
 
     /// Marks the recipients of one selection, so that each is chosen once: begin_marks() starts a selection, mark()
@@ -102,6 +109,8 @@ public:
     bool offer(Slot slot, const FrameRef* frames, std::size_t count);
     /// The same whatever waits: for what is paced by want_room().
     void push_paced(Slot slot, const FrameRef* frames, std::size_t count);
+    /// A pong takes the place of one that has not been written yet. Source: RFC 6455, 5.5.3.
+    void push_pong(Slot slot, const FrameRef& pong);
     /// Takes nothing more for this client, and tells the owner that its queue is full.
     void refuse(Slot slot);
     [[nodiscard]] bool is_refused(Slot slot) const noexcept { return (records_[slot].flags & refused_flag) != 0; }
@@ -140,6 +149,7 @@ public:
     static constexpr std::size_t bulk_slice = 256;      ///< recipients of fan-outs written per turn
     static constexpr std::size_t gather_bytes = 65536;  ///< small frames are joined in a buffer up to this
     static constexpr std::size_t max_segments = 64;     ///< larger ones are written with one sendmsg
+    static constexpr std::size_t growth_step = std::size_t{64} << 10U;  ///< bytes
 
 private:
     static constexpr std::uint32_t blocked_flag = 1;
@@ -180,8 +190,14 @@ private:
         std::size_t next = 0;
     };
 
+    static std::size_t cost_of(const Record& record) noexcept {
+        return record.bytes + record.count * Frame::overhead;
+    }
+    Slot slot_of(const Record& record) const noexcept { return static_cast<Slot>(&record - records_.data()); }
     void grow(Record& record);
     void append(Record& record, const FrameRef& frame);
+    void count_in(const Record& record, const Frame& frame) noexcept;
+    void count_out(const Record& record, const Frame& frame) noexcept;
     void pop_front(Record& record) noexcept;
     void drop_all(Record& record) noexcept;
     bool drop_oldest_message(Record& record) noexcept;
@@ -197,6 +213,7 @@ private:
     std::size_t room_bytes_;
     QueuePolicy policy_;
     std::vector<Record> records_;
+    std::vector<std::uint32_t> own_costs_;  // by slot: bytes, of frames that are not shared
     std::vector<Slot> direct_;
     std::vector<Slot> writing_;
     std::deque<Job> jobs_;

@@ -66,6 +66,9 @@ public:
     /// Whether attachments are being waited for.
     [[nodiscard]] bool is_waiting() const noexcept { return pending_ != nullptr; }
 
+    /// Drops the packet that was last returned: its views are not used any more.
+    void forget() noexcept { complete_.reset(); }
+
     /// Bytes held for the packet that is being reassembled, or was last returned.
     [[nodiscard]] std::size_t bytes_held() const noexcept;
 

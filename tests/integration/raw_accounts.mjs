@@ -1,0 +1,155 @@
+// What one client, one address and all together may make the gateway hold, and what others notice of those who are over.
+
+import { createConnection } from 'node:net';
+import { readFileSync } from 'node:fs';
+import { Checks, httpGet, same, sleep, startGateway, truth, until, within } from './lib/harness.mjs';
+import { Tcp } from './lib/raw.mjs';
+
+const checks = new Checks('accounts');
+const MiB = 1 << 20;
+const target = '/socket.io/?EIO=4&transport=websocket';
+
+const resident = (server) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.child.pid}/status`, 'utf8'))[1]) * 1024;
+
+/** The values of the metrics whose name, with labels, begins with `name`. */
+async function metric(server, name) {
+  const { body } = await httpGet(`${server.url}/metrics`, { headers: { accept: 'text/plain' } });
+  const found = body.split('\n').find((line) => line.startsWith(`${name} `));
+  return found === undefined ? undefined : Number(found.split(' ').at(-1));
+}
+
+/** A WebSocket that has joined "/", from this address. */
+async function joined(server, from = '127.0.0.1') {
+  const socket = createConnection({ port: server.port, host: '127.0.0.1', localAddress: from });
+  await within(3000, new Promise((done, fail) => { socket.once('connect', done); socket.once('error', fail); }), 'TCP connection');
+  const tcp = new Tcp(socket);
+  await tcp.upgrade(target);
+  tcp.frame(1, '40');
+  await tcp.wait(() => (tcp.buffer.includes('40{"sid"') ? true : undefined), 3000, 'the answer to CONNECT');
+  return tcp;
+}
+
+/** The first part of an event whose last attachment does not come: `size` bytes are held for it. */
+function hold(tcp, size) {
+  const part = 500_000;
+  const attachments = Math.ceil(size / part);
+  tcp.frame(1, `45${attachments + 1}-["x"${Array.from({ length: attachments + 1 }, (_, i) => `,{"_placeholder":true,"num":${i}}`).join('')}]`);
+  for (let i = 0; i < attachments; i += 1) tcp.frame(2, Buffer.alloc(Math.min(part, size - i * part), 1));
+}
+
+async function withGateway(options, body) {
+  const server = await startGateway({ options: { '--log-level': 'info', ...options } });
+  const open = [];
+  try {
+    await body(server, async (...from) => { const tcp = await joined(server, ...from); open.push(tcp); return tcp; });
+    truth(!server.complaint(), server.complaint());
+  } finally {
+    for (const tcp of open) tcp.destroy();
+    await server.stop();
+  }
+}
+
+await checks.step('requests behind an answer that is not taken are not parsed, and all are answered in order when it is', () => withGateway({}, async (server) => {
+  const before = resident(server);
+  const tcp = await Tcp.open(server.port);
+  tcp.socket.pause();
+  const count = 600;
+  const file = '/socket.io/socket.io.js';
+  const wanted = Buffer.byteLength((await httpGet(`${server.url}${file}`)).body);
+  tcp.write(`GET ${file} HTTP/1.1\r\nHost: a\r\n\r\n`.repeat(count) + 'GET /live HTTP/1.1\r\nHost: a\r\n\r\n');
+  await sleep(300);
+  const grown = resident(server) - before;
+  truth(grown < 12 * MiB, `${count} answers of ${wanted} bytes that nobody takes cost ${Math.round(grown / MiB)} MiB`);
+  same((await httpGet(`${server.url}/live`)).status, 200, 'others are answered');
+  tcp.socket.resume();
+  for (let i = 0; i < count; i += 1) {
+    const { status, headers } = await tcp.answer(10000, `answer ${i}`);
+    same([status, Number(headers['content-length'])], [200, wanted], `answer ${i}`);
+  }
+  same((await tcp.answer()).body, '{"status":"ok"}', 'the last answer');
+  tcp.destroy();
+}), { timeout: 60000 });
+
+await checks.step('a client that holds more than client-bytes is told by which limit, and nobody else notices', () => withGateway({ '--client-bytes': '3MB', '--max-payload': '600KB' }, async (server, open) => {
+  const other = await open();
+  const within2 = await open();
+  hold(within2, 2 * MiB);
+  const over = await open();
+  hold(over, 4 * MiB);
+  await over.end(3000, 'end of the client that is over');
+  truth(over.buffer.includes('client-bytes'), 'the close frame names the limit');
+  same(await metric(server, 'sio_clients_over_limit_total{limit="client-bytes"}'), 1, 'clients ended');
+  truth(/client_over_limit .*limit=client-bytes limit_bytes=3145728 held_bytes=3\d{6}/.test(server.log()), 'the log says so');
+  same([other.ended, within2.ended], [false, false], 'end of the others');
+}));
+
+await checks.step('clients of one address share address-bytes: the most expensive of them goes, those of others stay', () => withGateway({ '--address-bytes': '5MB', '--client-bytes': '4MB', '--max-payload': '600KB' }, async (server, open) => {
+  const elsewhere = await open('127.0.0.8');
+  hold(elsewhere, 2 * MiB);
+  const small = await open('127.0.0.9');
+  hold(small, 1 * MiB);
+  const large = await open('127.0.0.9');
+  hold(large, 3 * MiB);
+  await sleep(100);
+  same([small.ended, large.ended], [false, false], 'end within the share');
+  const last = await open('127.0.0.9');
+  hold(last, 2 * MiB);
+  await large.end(3000, 'end of the most expensive');
+  await sleep(100);
+  same([elsewhere.ended, small.ended, last.ended], [false, false, false], 'end of the others');
+  same(await metric(server, 'sio_clients_over_limit_total{limit="address-bytes"}'), 1, 'clients ended');
+}));
+
+await checks.step('attachments that do not come in time end the connection', () => withGateway({ '--body-timeout': '400ms' }, async (server, open) => {
+  const tcp = await open();
+  hold(tcp, 1000);
+  const other = await open();
+  other.frame(1, '451-["x",{"_placeholder":true,"num":0}]');
+  other.frame(2, 'in time');
+  await tcp.end(3000, 'end of the connection');
+  truth(!other.ended, 'whose attachments have come stays');
+}));
+
+await checks.step('when memory is short the most expensive go, new clients are refused and told when to come, and all is well again', () => withGateway({ '--memory-limit': '60MB', '--address-bytes': '1GB' }, async (server, open) => {
+  const calm = await open();
+  const began = resident(server);
+  const hostile = [];
+  for (let i = 0; i < 12; i += 1) hostile.push(await open(`127.0.1.${i + 1}`));
+  const handshake = () => httpGet(`${server.url}/socket.io/?EIO=4&transport=polling`);
+  for (const tcp of hostile.slice(0, 9)) hold(tcp, 4 * MiB);
+  await until(3000, async () => (await httpGet(`${server.url}/ready`)).status === 503, 'GET /ready = 503');
+  same((await handshake()).status, 503, 'status of a handshake while memory is short');
+  for (const tcp of hostile.slice(9)) hold(tcp, 4 * MiB);
+  await until(5000, () => hostile.some((tcp) => tcp.ended), 'some to be ended');
+  truth(await metric(server, 'sio_clients_over_limit_total{limit="memory-limit"}') > 0, 'clients ended');
+  truth(server.log().includes('memory_short'), 'the log says so');
+  truth(resident(server) < 60 * MiB, `resident: ${Math.round(resident(server) / MiB)} MiB`);
+  calm.frame(1, '3');
+  same(calm.ended, false, 'end of the client that holds nothing');
+  for (const tcp of hostile) tcp.destroy();
+  await until(5000, async () => (await httpGet(`${server.url}/ready`)).status === 200, 'GET /ready = 200');
+  await open();
+  truth(server.log().includes('memory_suffices'), 'the log says so');
+  await until(5000, () => resident(server) < began + 8 * MiB, 'memory to go back to the system').catch((error) => { throw new Error(`${error.message}: ${Math.round((resident(server) - began) / MiB)} MiB more`); });
+}), { timeout: 40000 });
+
+await checks.step('of pings that nobody takes the pongs of, one pong is kept: on a WebSocket, and on the probe of an upgrade', () => withGateway({}, async (server, open) => {
+  const ping = Buffer.concat([Buffer.from([0x89, 0xfd, 0, 0, 0, 0]), Buffer.alloc(125, 97)]);
+  const flood = Buffer.concat(Array.from({ length: 20_000 }, () => ping));
+  const before = resident(server);
+  const tcp = await open();
+  const { body } = await httpGet(`${server.url}/socket.io/?EIO=4&transport=polling`);
+  const probe = await Tcp.open(server.port);
+  await probe.upgrade(`${target}&sid=${JSON.parse(body.slice(1)).sid}`);
+  for (const one of [tcp, probe]) {
+    one.socket.pause();
+    for (let i = 0; i < 8; i += 1) one.write(flood);
+  }
+  await sleep(1500);
+  const grown = resident(server) - before;
+  truth(grown < 12 * MiB, `pongs cost ${Math.round(grown / MiB)} MiB`);
+  same((await httpGet(`${server.url}/live`)).status, 200, 'others are answered');
+  probe.destroy();
+}), { timeout: 30000 });
+
+await checks.end([]);
