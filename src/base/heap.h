@@ -1,7 +1,7 @@
 // How many bytes this process has allocated with operator new: the allocator's true cost, counted as it happens.
 //
-// A program that calls any of this has its operator new replaced (heap.cpp). Under sanitizers, which have their own, and
-// which want to see every pair, nothing is counted and bytes_in_use() is 0.
+// A program that calls any of this has its operator new replaced (heap.cpp). Under sanitizers, which have their own,
+// and which want to see every pair, nothing is counted and bytes_in_use() is 0.
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,7 @@
 // What clients make this process hold: an account for each, a share for each address, and one ceiling for all.
 //
-// An account is a sum that whoever holds the bytes makes again when it may have changed; it is compared with the limits,
-// and its address is charged with the difference. The ceiling is compared with what the allocator has given out
+// An account is a sum that whoever holds the bytes makes again when it may have changed; it is compared with the
+// limits, and its address is charged with the difference. The ceiling is compared with what the allocator has given out
 // (base/heap.h), so that it holds for bytes that are on no account, too.
 #pragma once
 

@@ -462,10 +462,11 @@ std::vector<Option> options_of(Config& c) {
                .help = "Most memory kept because of all clients of one address; 0: three times client-bytes.",
                .cost = "A larger value lets one address take that much memory."},
               c.address_bytes, 0, std::size_t{1} << 40U));
-    add(bytes({.name = "memory-limit",
-               .help = "Most memory of this process; 0: four fifths of what the cgroup, RLIMIT_AS or the machine allows.",
-               .cost = "A larger value than the system allows lets the system kill this process."},
-              c.memory_limit, 0, std::size_t{1} << 44U));
+    add(bytes(
+        {.name = "memory-limit",
+         .help = "Most memory of this process; 0: four fifths of what the cgroup, RLIMIT_AS or the machine allows.",
+         .cost = "A larger value than the system allows lets the system kill this process."},
+        c.memory_limit, 0, std::size_t{1} << 44U));
     add(bytes({.name = "max-header-bytes",
                .help = "Largest request line with headers.",
                .cost = "A larger value lets each connection take that much memory."},
@@ -545,8 +546,8 @@ EngineOptions engine_options(const Config& config) {
     options.max_connections = config.max_connections;
     options.max_connections_per_address = config.max_connections_per_address;
     constexpr std::size_t message_parts = 12;  // text, as many attachments as a message may have, and auth
-    options.accounts.client = config.client_bytes != 0 ? config.client_bytes
-                                                       : config.queue_bytes + message_parts * config.max_payload;
+    options.accounts.client =
+        config.client_bytes != 0 ? config.client_bytes : config.queue_bytes + message_parts * config.max_payload;
     options.accounts.address = config.address_bytes != 0 ? config.address_bytes : 3 * options.accounts.client;
     options.max_header_bytes = config.max_header_bytes;
     options.handshake_timeout = millis(config.handshake_timeout);

@@ -14,9 +14,10 @@ namespace sio::gateway {
 
 namespace {
 
-constexpr std::size_t read_share = 256U << 10U;  // bytes one connection may bring in a turn
-constexpr std::size_t hop_field_room = 256;      // for what a hop adds to a head
-constexpr Millis linger_time = 2'000;            // how long a peer may take to notice the end
+constexpr std::uint64_t share_of_turn = 2'048;  // units of work that one connection may bring in a turn
+constexpr std::uint64_t request_work = 8;       // units of work: a request beside its bytes
+constexpr std::size_t hop_field_room = 256;     // for what a hop adds to a head
+constexpr Millis linger_time = 2'000;           // how long a peer may take to notice the end
 
 }  // namespace
 
@@ -85,30 +86,34 @@ void Connection::on_ready(std::uint32_t events) {
             return;
         }
     }
-    if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP)) != 0) read_input();
+    // Who has brought more than his share in this turn is read on in the next, however often he writes.
+    if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP)) != 0 && !queued_unread) read_input();
 }
 
 void Connection::read_input() {
+    if (mode == Mode::dead) return;
     if (engine.must_wait()) {
         engine.read_later(*this);
         return;
     }
+    if (is_delivering() && !engine.deliver_post(*this)) return;
     read_share_of_turn();
     if (mode != Mode::dead) engine.recount(*this);
 }
 
 void Connection::read_share_of_turn() {
-    std::size_t share = read_share;
+    const std::uint64_t enough = engine.work_ + share_of_turn;
     if (mode == Mode::http) parse();  // what has been pipelined behind an answer
     while (mode != Mode::dead && mode != Mode::leaving) {
-        if (share == 0) {
+        if (engine.work_ >= enough) {
             engine.read_later(*this);
             return;
         }
+        if (is_delivering()) return;  // read on when all of it is delivered
         // Somebody who pipelines behind an answer that waits is read no further than a head's worth.
         if (mode == Mode::http && !may_parse() && input().size() >= engine.options().max_header_bytes) return;
         auto& buffer = engine.read_buffer_;
-        const ssize_t n = recv(fd, buffer.data(), std::min(buffer.size(), share), 0);
+        const ssize_t n = recv(fd, buffer.data(), buffer.size(), 0);
         if (n < 0) {
             if (errno == EINTR) continue;
             if (errno == EAGAIN) return;
@@ -120,8 +125,8 @@ void Connection::read_share_of_turn() {
             return;
         }
         const auto length = static_cast<std::size_t>(n);
-        const bool more = length == std::min(buffer.size(), share);
-        share -= length;
+        const bool more = length == buffer.size();
+        engine.work_ += length / Engine::bytes_per_work;
         if (mode == Mode::websocket) {
             consume_websocket({buffer.data(), length});
         } else if (mode == Mode::http) {
@@ -138,6 +143,7 @@ void Connection::read_share_of_turn() {
 void Connection::consume_websocket(std::span<char> bytes) {
     while (mode == Mode::websocket) {
         const proto::WsEvent event = reader_.next(bytes);
+        ++engine.work_;
         switch (event.kind) {
             case proto::WsEvent::Kind::need_more: return;
             case proto::WsEvent::Kind::text: engine.on_socket_text(*this, event.data); break;
@@ -246,6 +252,7 @@ bool Connection::parse_one() {
     }
     const proto::HttpHead& head = exchange->head;
     ++engine.stats_.requests;
+    engine.work_ += request_work;
     exchange->reply.keep_alive = head.keep_alive;
     exchange->reply.head_only = head.method == "HEAD";
     exchange->body_left = head.content_length;

@@ -11,6 +11,7 @@
 #include "gateway/engine.h"
 #include "net/address.h"
 #include "net/loop.h"
+#include "proto/eio_packet.h"
 #include "proto/http_head.h"
 #include "proto/ws_frame.h"
 
@@ -36,8 +37,9 @@ struct Exchange {
     ReplyContext reply;
     Outbox::Slot slot = 0;  ///< the session a POST is for
     std::uint32_t generation = 0;
-    bool wants_body = false;   ///< else it is read and dropped
-    Forwarder* way = nullptr;  ///< set when the session is another gateway's, whose tag is `goal`
+    bool wants_body = false;                   ///< else it is read and dropped
+    std::optional<proto::EioPayload> payload;  ///< the rest of a POST's body that is being delivered
+    Forwarder* way = nullptr;                  ///< set when the session is another gateway's, whose tag is `goal`
     Tag goal;
 };
 
@@ -114,8 +116,9 @@ private:
     void read_share_of_turn();
     void consume_http(std::string_view bytes);
     [[nodiscard]] bool may_parse() const noexcept {
-        return mode == Mode::http && !holds_poll && !close_after_reply && out_.empty();
+        return mode == Mode::http && !holds_poll && !close_after_reply && out_.empty() && !is_delivering();
     }
+    [[nodiscard]] bool is_delivering() const noexcept { return exchange != nullptr && exchange->payload.has_value(); }
     [[nodiscard]] std::string_view input() const noexcept { return std::string_view(in_).substr(in_done_); }
     void consume(std::size_t bytes) noexcept;
     void answer_ping(std::string_view data);

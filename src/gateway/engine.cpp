@@ -17,10 +17,11 @@ using proto::CloseReason;
 
 namespace {
 
-constexpr std::size_t read_buffer_bytes = 65536;
+constexpr std::size_t read_buffer_bytes = 16384;  // so many of the smallest frames take a millisecond or two
 constexpr int accepts_per_turn = 64;
-constexpr std::size_t rooms_per_turn = 64;  // clients that are behind and get more in one turn
-constexpr Millis held_close_time = 30'000;  // how long a closed polling session waits to tell its client
+constexpr std::uint64_t work_of_greedy = 8'192;  // units a turn, of all that are read on
+constexpr std::size_t rooms_per_turn = 64;       // clients that are behind and get more in one turn
+constexpr Millis held_close_time = 30'000;       // how long a closed polling session waits to tell its client
 
 }  // namespace
 
@@ -193,14 +194,7 @@ bool Engine::end_turn() {
             if (listener->more) accept_from(*listener);
         }
     }
-    if (!unread_.empty()) {
-        std::vector<Connection*> again;
-        again.swap(unread_);
-        for (Connection* connection : again) {
-            connection->queued_unread = false;
-            connection->read_input();
-        }
-    }
+    read_on();
     app_.before_writes();
     const bool slices_left = outbox_.flush();
     tell_of_room();
@@ -219,6 +213,23 @@ bool Engine::end_turn() {
     for (const auto& gone : buried_) free_slots_.push_back(gone->slot);
     buried_.clear();
     return slices_left || !unread_.empty() || !with_room_.empty() || accept_again_ || !outbox_.is_clean();
+}
+
+/// Those who had more than their share of a turn are read on, in turns: together they get no more than a few shares, so
+/// that they are late for each other and not for others.
+void Engine::read_on() {
+    if (unread_.empty()) return;
+    std::vector<Connection*> again;
+    again.swap(unread_);
+    const std::uint64_t enough = work_ + work_of_greedy;
+    auto next = again.begin();
+    for (; next != again.end() && work_ < enough; ++next) {
+        (*next)->queued_unread = false;
+        (*next)->read_input();
+    }
+    again.erase(again.begin(), next);
+    std::erase_if(again, [](const Connection* one) { return one->mode == Connection::Mode::dead; });  // deleted soon
+    unread_.insert(unread_.begin(), again.begin(), again.end());
 }
 
 void Engine::tell_of_room() {

@@ -271,6 +271,7 @@ private:
     void end_over_limits();
     void relieve_share(const net::Address& address);
     void relieve_memory();
+    void tell_memory_short(std::size_t in_use);
     void end(const Holder& holder, Account account);
     void end_over_limit(Session& session, Account account, std::size_t held);
     void tell_over_limit(Account account, std::size_t held, const net::Address& address, std::string_view sid);
@@ -293,7 +294,8 @@ private:
     void handshake(Connection& connection);
     void poll(Connection& connection, Session& session);
     void begin_post(Connection& connection, Session& session);
-    void finish_post(Connection& connection, Session& session);
+    void finish_post(Connection& connection);
+    bool deliver_post(Connection& connection);
     void answer_poll(Session& session, std::string payload);
     void accept_websocket(Connection& connection);
 
@@ -317,6 +319,7 @@ private:
     void on_room(Slot slot) override { with_room_.push_back(slot); }
     void on_growth(Slot slot) override { grown_.push_back(slot); }
     void tell_of_room();
+    void read_on();
     bool end_turn() override;
 
     net::Loop& loop_;
@@ -343,14 +346,19 @@ private:
     HttpService* service_ = nullptr;
     std::unordered_map<std::uint64_t, Connection*> requests_;  // of the service, that are not answered yet
     std::uint64_t next_request_ = 1;
-    std::vector<Connection*> unread_;    // to be read on in the next turn
-    std::vector<Slot> with_room_;        // whose app wants to be told
-    std::vector<Slot> grown_;            // whose queue is longer, in this turn
-    std::vector<Slot> over_limit_;       // that hold more than one client may
+    std::vector<Connection*> unread_;  // to be read on in the next turn
+    std::vector<Slot> with_room_;      // whose app wants to be told
+    std::vector<Slot> grown_;          // whose queue is longer, in this turn
+    std::vector<Slot> over_limit_;     // that hold more than one client may
     std::vector<net::Address> over_share_;
+    // What has been done for clients, in units of a small message or of so many bytes: a turn is bounded by it.
+    static constexpr std::size_t bytes_per_work = 128;
+    std::uint64_t work_ = 0;
     bool memory_is_short_ = false;
     bool nothing_to_end_ = false;  // and that not because of clients
     base::LogThrottle over_limit_log_;
+    base::LogThrottle memory_log_{60'000};
+    bool memory_told_ = false;
     Connection* connections_ = nullptr;  // all of them, linked
     std::size_t session_count_ = 0;
     std::size_t connection_count_ = 0;

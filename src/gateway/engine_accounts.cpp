@@ -49,9 +49,9 @@ void Engine::recount(Connection& connection) {
                          ? sessions_[connection.slot].get()
                          : nullptr;
     // Behind a proxy that is believed, one connection is of many clients: each answers for what its session holds.
-    const net::Address& address = owner != nullptr         ? owner->address
+    const net::Address& address = owner != nullptr       ? owner->address
                                   : options_.trust_proxy ? net::Address{}
-                                                           : connection.address;
+                                                         : connection.address;
     connection.charge.set(accounts_, address, connection.cost());
     if (owner != nullptr) {
         recount(*owner);
@@ -119,16 +119,12 @@ void Engine::relieve_memory() {
         if (accounts_.excess(in_use) > 0 || !std::exchange(memory_is_short_, false)) return;
         nothing_to_end_ = false;
         base::heap::keep_reserve(reserve_bytes);
-        log::info("gateway", "memory_suffices", {{"in_use", in_use}, {"limit", accounts_.limits().memory}});
+        if (std::exchange(memory_told_, false)) {
+            log::info("gateway", "memory_suffices", {{"in_use", in_use}, {"limit", accounts_.limits().memory}});
+        }
         return;
     }
-    if (!std::exchange(memory_is_short_, true)) {
-        log::warn("gateway", "memory_short",
-                  {{"in_use", in_use},
-                   {"limit", accounts_.limits().memory},
-                   {"of_clients", accounts_.total()},
-                   {"remedy", "raise memory-limit, or lower max-connections, client-bytes or recovery-bytes"}});
-    }
+    if (!std::exchange(memory_is_short_, true)) tell_memory_short(in_use);
     if (pressure != Accounts::Pressure::critical) return;
     std::size_t freed = 0;
     const std::size_t goal = std::max(accounts_.excess(in_use), base::heap::is_spent() ? reserve_bytes : 0);
@@ -141,11 +137,22 @@ void Engine::relieve_memory() {
     if (base::heap::is_spent()) base::heap::keep_reserve(reserve_bytes);
 }
 
+void Engine::tell_memory_short(std::size_t in_use) {
+    const auto held_back = memory_log_.pass(loop_.now());
+    if (!held_back) return;
+    memory_told_ = true;
+    log::warn("gateway", "memory_short",
+              {{"in_use", in_use},
+               {"limit", accounts_.limits().memory},
+               {"of_clients", accounts_.total()},
+               {"remedy", "raise memory-limit, or lower max-connections, client-bytes or recovery-bytes"},
+               {"held_back", *held_back}});
+}
+
 /// Whether reading on could take memory that is needed to end those who have too much of it.
 bool Engine::must_wait() const noexcept {
     if (nothing_to_end_) return false;
-    return base::heap::is_spent() ||
-           accounts_.pressure(base::heap::bytes_in_use()) == Accounts::Pressure::critical;
+    return base::heap::is_spent() || accounts_.pressure(base::heap::bytes_in_use()) == Accounts::Pressure::critical;
 }
 
 void Engine::limit_memory(std::size_t bytes) {

@@ -23,6 +23,7 @@ constexpr std::array<std::string_view, 6> error_messages = {
 enum ErrorCode : int { unknown_transport = 0, unknown_sid, bad_method, bad_request, forbidden, unsupported_version };
 
 constexpr std::string_view no_store = "cache-control: no-store\r\n";
+constexpr std::uint64_t packets_per_turn = 2'048;  // of one POST
 
 }  // namespace
 
@@ -184,7 +185,7 @@ void Engine::finish_request(Connection& connection) {
                                ? this->session(connection.slot)
                                : nullptr;
         if (session != nullptr && session->post == &connection) {
-            finish_post(connection, *session);
+            finish_post(connection);
         } else {
             answer_error(connection, unknown_sid);  // it was closed while the body came
         }
@@ -377,27 +378,44 @@ void Engine::abandon_post(Connection& connection) {
     if (session != nullptr && session->post == &connection) session->post = nullptr;
 }
 
-void Engine::finish_post(Connection& connection, Session& session) {
-    const Slot slot = session.slot;
-    const std::uint32_t generation = std::exchange(connection.generation, 0);
-    session.post = nullptr;
-    const std::string body = std::move(connection.exchange->body);
-    // The answer is sent after the packets are processed; whatever they do, it is `ok`.
-    if (!base::is_utf8(body)) {
-        close(slot, CloseReason::parse_error, Ending::as_node);
-    } else {
-        proto::EioPayload payload(body);
-        while (const auto frame = payload.next()) {
-            if (this->session(slot) == nullptr || generations_[slot] != generation) break;
-            const auto packet = proto::decode_eio(*frame);
-            if (!packet) {
-                close(slot, CloseReason::parse_error, Ending::as_node);
-                break;
-            }
-            deliver(slot, generation, *packet);
-        }
+void Engine::finish_post(Connection& connection) {
+    Exchange& x = *connection.exchange;
+    connection.disarm();
+    x.payload.emplace(x.body);
+    if (!base::is_utf8(x.body)) {
+        close(connection.slot, CloseReason::parse_error, Ending::as_node);  // nothing of it is delivered
     }
+    deliver_post(connection);
+}
+
+/// Delivers the next packets of a POST, and answers it behind the last, with `ok` whatever they did. False: there are
+/// more than a turn should take, and the rest comes in the next.
+bool Engine::deliver_post(Connection& connection) {
+    Exchange& x = *connection.exchange;
+    const Slot slot = connection.slot;
+    const std::uint32_t generation = connection.generation;
+    const std::uint64_t enough = work_ + packets_per_turn;
+    // A session that ends takes its number from the connection.
+    while (generation != 0 && connection.generation == generation && session(slot) != nullptr) {
+        if (work_ >= enough) {
+            read_later(connection);
+            return false;
+        }
+        const auto frame = x.payload->next();
+        if (!frame) break;
+        ++work_;
+        const auto packet = proto::decode_eio(*frame);
+        if (!packet) {
+            close(slot, CloseReason::parse_error, Ending::as_node);
+            break;
+        }
+        deliver(slot, generation, *packet);
+    }
+    if (connection.mode == Connection::Mode::dead) return true;
+    abandon_post(connection);
+    x.payload.reset();
     connection.reply(200, "text/html", "ok", no_store);
+    return true;
 }
 
 void Engine::route_upgrade(Connection& connection) {

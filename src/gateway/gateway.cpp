@@ -23,8 +23,8 @@ namespace sio::gateway {
 namespace {
 
 constexpr Millis drain_tick = 50;
-constexpr Millis gap_shown = 300'000;           // a gap in the stream stands in /ready for so long
-constexpr std::size_t descriptor_reserve = 64;  // for listeners, logs, the control socket
+constexpr Millis gap_shown = 300'000;                         // a gap in the stream stands in /ready for so long
+constexpr std::size_t descriptor_reserve = 64;                // for listeners, logs, the control socket
 constexpr std::size_t least_memory = std::size_t{16} << 20U;  // for clients
 
 HubOptions hub_options(const Config& config) {
@@ -421,11 +421,11 @@ std::string Gateway::health() {
     }
     if (authority_ != nullptr) checks += ',' + authority_->checks();
     if (engine_.is_memory_short()) {
-        checks +=
-            ",\"memory\":" + wire::ObjectWriter()
-                                 .boolean("ok", false)
-                                 .text("detail", "memory-limit is nearly reached: no new clients, the most expensive go")
-                                 .object();
+        checks += ",\"memory\":" +
+                  wire::ObjectWriter()
+                      .boolean("ok", false)
+                      .text("detail", "memory-limit is nearly reached: no new clients, the most expensive go")
+                      .object();
     }
     out.text("status", draining_    ? "draining"
                        : is_ready() ? "ok"

@@ -1,6 +1,5 @@
 #include "gateway/hub.h"
 
-
 #include <algorithm>
 #include <array>
 
@@ -24,8 +23,8 @@ constexpr std::size_t max_namespaces = 64;       // joined by one connection
 constexpr std::size_t max_waiting_packets = 64;  // of a client whose CONNECT is not answered yet
 constexpr std::size_t id_length = 20;
 constexpr std::size_t max_pid_bytes = 100;
-constexpr Millis clock_margin = 20;            // by which clocks of hosts that are compared may be wrong
-constexpr std::size_t max_admitted = 10'000;   // namespaces that are not open, and whether they might be
+constexpr Millis clock_margin = 20;           // by which clocks of hosts that are compared may be wrong
+constexpr std::size_t max_admitted = 10'000;  // namespaces that are not open, and whether they might be
 
 // To so many sockets at least an event goes that is on no client's account: below, a few clients of one hostile address
 // could share what nobody else gets.

@@ -214,7 +214,7 @@ struct HubOptions {
     std::size_t recovery_bytes = 64U << 20U;
     Millis connect_timeout = 45'000;
     Millis attachment_timeout = 30'000;  ///< from an event to the last of its attachments
-    std::uint32_t rate_limit = 100;  ///< events per socket and rate_window; 0: no limit
+    std::uint32_t rate_limit = 100;      ///< events per socket and rate_window; 0: no limit
     Millis rate_window = 60'000;
     AuthMode auth = AuthMode::none;
     std::size_t max_payload = 1'000'000;

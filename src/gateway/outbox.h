@@ -190,9 +190,7 @@ private:
         std::size_t next = 0;
     };
 
-    static std::size_t cost_of(const Record& record) noexcept {
-        return record.bytes + record.count * Frame::overhead;
-    }
+    static std::size_t cost_of(const Record& record) noexcept { return record.bytes + record.count * Frame::overhead; }
     Slot slot_of(const Record& record) const noexcept { return static_cast<Slot>(&record - records_.data()); }
     void grow(Record& record);
     void append(Record& record, const FrameRef& frame);

@@ -130,7 +130,7 @@ await checks.step('when memory is short the most expensive go, new clients are r
   await until(5000, async () => (await httpGet(`${server.url}/ready`)).status === 200, 'GET /ready = 200');
   await open();
   truth(server.log().includes('memory_suffices'), 'the log says so');
-  await until(5000, () => resident(server) < began + 8 * MiB, 'memory to go back to the system').catch((error) => { throw new Error(`${error.message}: ${Math.round((resident(server) - began) / MiB)} MiB more`); });
+  await until(5000, () => resident(server) < began + 8 * MiB, 'memory to go back to the system').catch(async (error) => { throw new Error(`${error.message}: ${Math.round((resident(server) - began) / MiB)} MiB more, heap ${await metric(server, 'sio_heap_bytes')}`); });
 }), { timeout: 40000 });
 
 await checks.step('of pings that nobody takes the pongs of, one pong is kept: on a WebSocket, and on the probe of an upgrade', () => withGateway({}, async (server, open) => {
@@ -150,6 +150,34 @@ await checks.step('of pings that nobody takes the pongs of, one pong is kept: on
   truth(grown < 12 * MiB, `pongs cost ${Math.round(grown / MiB)} MiB`);
   same((await httpGet(`${server.url}/live`)).status, 200, 'others are answered');
   probe.destroy();
+}), { timeout: 30000 });
+
+await checks.step('who floods with small messages, by WebSocket or in one POST, is late himself: another is answered before', () => withGateway({}, async (server, open) => {
+  const calm = await open();
+  const answered = async () => {
+    calm.buffer = Buffer.alloc(0);
+    calm.frame(1, '421["message-with-ack",1]');
+    await calm.wait(() => (calm.buffer.includes('431[') ? true : undefined), 5000, 'the answer to the calm client');
+  };
+  await answered();
+  const flooding = await open();
+  const count = 600_000;
+  const small = Buffer.from([0x81, 0x82, 0, 0, 0, 0, 0x34, 0x32]);   // an event without a name, which nobody is told of
+  flooding.write(Buffer.alloc(count * small.length, small));
+  await until(5000, async () => await metric(server, 'sio_messages_in_total') > 2000, 'the flood to begin');
+  await answered();
+  const seen = await metric(server, 'sio_messages_in_total');
+  truth(seen < count, `all ${count} messages of the flood were read before the calm client's`);
+  flooding.destroy();
+  const { body: opened } = await httpGet(`${server.url}/socket.io/?EIO=4&transport=polling`);
+  const { sid } = JSON.parse(opened.slice(1));
+  const posted = httpGet(`${server.url}/socket.io/?EIO=4&transport=polling&sid=${sid}`, { method: 'POST', body: `40\x1e${'42\x1e'.repeat(300_000)}2`, timeout: 10000 });
+  let isDone = false;
+  posted.then(() => { isDone = true; });
+  await until(5000, async () => await metric(server, 'sio_messages_in_total') > seen + 2000, 'the POST to begin').catch(() => {});
+  await answered();
+  truth(!isDone, 'the POST was delivered whole before the calm client was answered');
+  same([(await posted).status, (await posted).body], [200, 'ok'], 'answer to the POST');
 }), { timeout: 30000 });
 
 await checks.end([]);
