@@ -176,7 +176,10 @@ Result<CommandLine> read_arguments(std::span<Option> options, std::span<const ch
         if (option == nullptr && name != "config") {
             return fail(Errc::usage, "unknown option " + quoted(flag) + suggestion(name, options, true));
         }
-        if (!value && option != nullptr && option->is_switch) value = "on";
+        if (!value && option != nullptr && option->is_switch) {
+            const bool is_followed = i + 1 < arguments.size() && !std::string_view(arguments[i + 1]).starts_with('-');
+            value = option->may_have_value && is_followed ? arguments[++i] : "on";
+        }
         if (!value) {
             if (i + 1 == arguments.size()) return fail(Errc::usage, "option " + quoted(flag) + " needs a value");
             value = arguments[++i];
@@ -504,7 +507,10 @@ std::string help_text(std::string_view program, std::string_view about, std::spa
     for (const Option& option : options) {
         if (option.group != group) out += "\n" + (group = option.group) + "\n";
         out += "  --" + std::string(option.is_switch ? "[no-]" : "") + option.shown_name() +
-               (option.is_switch ? "" : " " + option.value) + "\n";
+               (!option.is_switch       ? " " + option.value
+                : option.may_have_value ? " [" + option.value + "]"
+                                        : "") +
+               "\n";
         std::string facts = option.help;
         const std::string initial = joined(option.show(), ", ");
         if (!option.is_prefix) facts += " Default: " + (initial.empty() ? "none" : initial) + ".";

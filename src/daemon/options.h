@@ -44,6 +44,7 @@ struct Option {
     bool keep_commas = false;           ///< a list whose elements may hold commas: only variables are split at them
 
     bool is_switch = false;
+    bool may_have_value = false;  ///< a switch behind which a value may stand: `--trust-proxy 10.0.0.1`
     bool is_list = false;
     bool is_prefix = false;  ///< `name` ends with a dot, and what follows it names one of many values
     std::function<Result<void>(std::string_view)> set = {};  ///< parses a value; for a list, appends one; for a

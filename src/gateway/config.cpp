@@ -109,6 +109,19 @@ Option header_text(Option option, std::string& target, const std::function<bool(
     return option;
 }
 
+/// Proxies that are believed; a switch that may have a value.
+Option proxies(Option option, std::string& target) {
+    option.is_switch = true;
+    option.may_have_value = true;
+    option.set = [&target](std::string_view given) -> Result<void> {
+        if (const auto parsed = parse_trusted_proxies(given); !parsed) return tl::unexpected(parsed.error());
+        target = given;
+        return {};
+    };
+    option.show = [&target]() -> std::vector<std::string> { return {target}; };
+    return option;
+}
+
 /// `name` or `name; attributes`, the name a token (RFC 6265, section 4.1.1).
 bool is_cookie(std::string_view text) {
     const std::string_view name = text.substr(0, text.find(';'));
@@ -212,10 +225,12 @@ std::vector<Option> options_of(Config& c) {
     add(daemon::on_off({.name = "share-port", .help = "Let several gateways of one user listen on the same port."},
                        c.share_port));
     add(url_path({.name = "path", .help = "Where Socket.IO answers."}, c.path));
-    add(daemon::on_off({.name = "trust-proxy",
-                        .help = "Take the last address of X-Forwarded-For for the client's; only behind a proxy that "
-                                "sets it."},
-                       c.trust_proxy));
+    add(proxies(
+        {.name = "trust-proxy",
+         .value = "ADDRESSES",
+         .help = "Proxies whose X-Forwarded-For or Forwarded says whose request it is: addresses and networks, or "
+                 "unix; on: any that is private or of this host."},
+        c.trust_proxy));
     add(daemon::text(
         {.name = "relay-dir",
          .value = "FOLDER",
@@ -555,7 +570,7 @@ EngineOptions engine_options(const Config& config) {
     options.body_timeout = millis(config.body_timeout);
     options.idle_timeout = millis(config.idle_timeout);
     options.websocket_origin_check = config.websocket_origin_check.value_or(!config.cors.origins.empty());
-    options.trust_proxy = config.trust_proxy;
+    options.proxies = parse_trusted_proxies(config.trust_proxy).value_or(TrustedProxies{});
     return options;
 }
 

@@ -45,7 +45,7 @@ struct Config {
     std::uint16_t port = 3001;         ///< 0: any free one
     bool share_port = false;           ///< several gateways of one user may listen on the same port
     std::string path = "/socket.io/";  ///< begins and ends with a slash
-    bool trust_proxy = false;          ///< the last address of X-Forwarded-For is the client's
+    std::string trust_proxy = "off";   ///< whose word about a client's address counts; see parse_trusted_proxies()
     std::string relay_dir;             ///< where the gateways of this host meet; empty: nowhere
     std::string hop_listen;            ///< `ADDRESS:PORT` where gateways of other hosts pass clients on; empty: nowhere
     std::string hop_secret_file;       ///< what they share to prove it

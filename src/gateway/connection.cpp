@@ -21,10 +21,12 @@ constexpr Millis linger_time = 2'000;           // how long a peer may take to n
 
 }  // namespace
 
-Connection::Connection(Engine& owner, int descriptor, const net::Address& peer)
+Connection::Connection(Engine& owner, int descriptor, const net::Address& remote)
     : engine(owner),
       fd(descriptor),
-      address(peer),
+      address(remote),
+      peer(remote),
+      counted(owner.options().proxies.contains(remote) ? net::Address{} : remote),
       reader_(proto::WsReader::Role::server, owner.options().max_payload) {
     engine.loop().timers().arm(*this, engine.loop().now() + engine.options().handshake_timeout);
 }

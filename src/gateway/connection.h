@@ -88,7 +88,9 @@ public:
 
     Engine& engine;
     int fd;
-    net::Address address;
+    net::Address address;  ///< of the client whose request is being served
+    net::Address peer;     ///< who is at the other end: a proxy, perhaps
+    net::Address counted;  ///< whose connection it is by the limit per address; none yet for a proxy's
     Mode mode = Mode::http;
     bool holds_poll = false;     ///< a GET, or a request of the service, is parked: nothing is parsed until its answer
     bool is_probe = false;       ///< the WebSocket of an upgrade under way

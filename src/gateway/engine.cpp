@@ -88,8 +88,14 @@ bool Engine::admit(const net::Address& address) {
     std::size_t count = connection_count_;
     for (const Forwarder* forwarder : forwarders_) count += forwarder->descriptors();
     if (options_.max_connections != 0 && count >= options_.max_connections) return false;
+    return may_connect(address);
+}
+
+/// Whether this address may have one more connection. A proxy's are those of its clients, who are known later.
+bool Engine::may_connect(const net::Address& address) const {
     if (options_.max_connections_per_address == 0 || address == net::Address{}) return true;
-    return per_address_[address] < options_.max_connections_per_address;
+    const auto found = per_address_.find(address);
+    return found == per_address_.end() || found->second < options_.max_connections_per_address;
 }
 
 void Engine::refuse(base::UniqueFd fd) {
@@ -111,7 +117,7 @@ void Engine::uncount(const net::Address& address) noexcept {
 }
 
 Connection* Engine::add_connection(base::UniqueFd fd, const net::Address& address) {
-    if (!admit(address)) {
+    if (!admit(options_.proxies.contains(address) ? net::Address{} : address)) {
         ++stats_.connections_refused;
         log::debug("gateway", "connection_refused", {{"address", address.to_string()}});
         refuse(std::move(fd));
@@ -126,7 +132,7 @@ Connection* Engine::add_connection(base::UniqueFd fd, const net::Address& addres
     connection->next = connections_;
     if (connections_ != nullptr) connections_->previous = connection;
     connections_ = connection;
-    hold(address);
+    hold(connection->counted);
     return connection;
 }
 
@@ -176,7 +182,7 @@ void Engine::forget(Connection& connection) noexcept {
     if (connections_ == &connection) connections_ = connection.next;
     connection.previous = connection.next = nullptr;
     std::erase(unread_, &connection);
-    uncount(connection.address);
+    uncount(connection.counted);
 }
 
 void Engine::close_idle_connections() {
@@ -259,8 +265,7 @@ Session* Engine::find(std::string_view sid) noexcept {
     return found == by_sid_.end() ? nullptr : sessions_[found->second].get();
 }
 
-Session& Engine::open_session(const proto::HttpHead& head, const Connection& connection,
-                              proto::EioTransport transport) {
+Session& Engine::open_session(const Connection& connection, proto::EioTransport transport) {
     Slot slot;
     if (free_slots_.empty()) {
         slot = static_cast<Slot>(sessions_.size());
@@ -278,13 +283,6 @@ Session& Engine::open_session(const proto::HttpHead& head, const Connection& con
     session.opened_wall_clock = loop_.wall_clock();
     session.address = connection.address;
     session.head.shrink_to_fit();
-    if (options_.trust_proxy) {
-        if (const auto forwarded = head.header("x-forwarded-for")) {
-            const std::size_t comma = forwarded->rfind(',');
-            const std::string_view last = comma == std::string_view::npos ? *forwarded : forwarded->substr(comma + 1);
-            session.address = net::Address::from(base::trim(last));
-        }
-    }
     by_sid_.emplace(session.sid, slot);
     outbox_.open(slot);
     ++session_count_;

@@ -15,6 +15,7 @@
 #include "base/log_throttle.h"
 #include "base/unique_fd.h"
 #include "gateway/accounts.h"
+#include "gateway/client_address.h"
 #include "gateway/cors.h"
 #include "gateway/http_service.h"
 #include "gateway/ids.h"
@@ -48,7 +49,7 @@ struct EngineOptions {
     Millis body_timeout = 30'000;       ///< for a whole request body
     Millis idle_timeout = 75'000;       ///< between requests of a kept connection
     bool websocket_origin_check = false;
-    bool trust_proxy = false;  ///< the client's address is the last of X-Forwarded-For
+    TrustedProxies proxies;  ///< who says whose request it is that comes from them
 };
 
 /// Packets a poll's answer holds at most. Python's client refuses more and loses the connection.
@@ -283,6 +284,9 @@ private:
     void hand_to_service(Connection& connection);
     void refuse_body(Connection& connection);
     bool enter_by_hop(Connection& connection);
+    bool identify(Connection& connection);
+    [[nodiscard]] bool may_connect(const net::Address& address) const;
+    [[nodiscard]] bool is_ours(std::string_view path) const noexcept;
     void uncount(const net::Address& address) noexcept;
     void forget(Connection& connection) noexcept;
     void accept_from(Listener& listener);
@@ -299,7 +303,7 @@ private:
     void answer_poll(Session& session, std::string payload);
     void accept_websocket(Connection& connection);
 
-    Session& open_session(const proto::HttpHead& head, const Connection& connection, proto::EioTransport transport);
+    Session& open_session(const Connection& connection, proto::EioTransport transport);
     void deliver(Slot slot, std::uint32_t generation, const proto::EioPacket& packet);
     void arm(Session& session);
     void tick(Session& session, Millis now);

@@ -48,10 +48,7 @@ void Engine::recount(Connection& connection) {
     Session* owner = connection.generation != 0 && generations_[connection.slot] == connection.generation
                          ? sessions_[connection.slot].get()
                          : nullptr;
-    // Behind a proxy that is believed, one connection is of many clients: each answers for what its session holds.
-    const net::Address& address = owner != nullptr       ? owner->address
-                                  : options_.trust_proxy ? net::Address{}
-                                                         : connection.address;
+    const net::Address& address = owner != nullptr ? owner->address : connection.counted;
     connection.charge.set(accounts_, address, connection.cost());
     if (owner != nullptr) {
         recount(*owner);
@@ -84,7 +81,7 @@ std::vector<Engine::Holder> Engine::holders(const net::Address* address) {
         all.push_back({whole_cost(*session), session->slot, nullptr});
     }
     for (Connection* one = connections_; one != nullptr; one = one->next) {
-        if (one->generation != 0 || (address != nullptr && one->address != *address)) continue;
+        if (one->generation != 0 || (address != nullptr && one->counted != *address)) continue;
         all.push_back({one->cost(), 0, one});
     }
     std::ranges::sort(all, std::ranges::greater{}, &Holder::bytes);

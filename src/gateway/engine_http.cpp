@@ -41,10 +41,11 @@ void Engine::answer_error(Connection& connection, int code) {
 void Engine::route(Connection& connection) {
     Exchange& x = *connection.exchange;
     const proto::HttpHead& head = x.head;
+    if (!identify(connection)) return;
     if (connection.gate != nullptr && !enter_by_hop(connection)) return;
     if (service_ != nullptr && is_for_service(connection)) return;
     if (leaves(connection)) return;
-    if (!head.path.starts_with(options_.path)) {
+    if (!is_ours(head.path)) {
         if (head.upgrade_websocket) connection.refuse_upgrade("Not found", {}, 404);
         return;
     }
@@ -66,6 +67,37 @@ void Engine::route(Connection& connection) {
         return;
     }
     begin_post(connection, *session);
+}
+
+/// Whether a path is Engine.IO's. Without its slash, too: that is how Next.js rewrites pass it on, and how clients with
+/// addTrailingSlash off ask.
+bool Engine::is_ours(std::string_view path) const noexcept {
+    const std::string_view own = options_.path;
+    return path.starts_with(own) || path == own.substr(0, own.size() - 1);
+}
+
+/// Finds out whose request it is that a proxy passes on. False: its client has too many connections, and it is refused.
+bool Engine::identify(Connection& connection) {
+    if (connection.gate != nullptr || !options_.proxies.contains(connection.peer)) return true;
+    const proto::HttpHead& head = connection.exchange->head;
+    const net::Address address = client_address(head, connection.peer, options_.proxies);
+    connection.address = address;
+    if (address == connection.counted) return true;
+    if (!may_connect(address)) {
+        ++stats_.connections_refused;
+        log::debug("gateway", "connection_refused", {{"address", address.to_string()}});
+        connection.close_after_reply = true;
+        if (head.upgrade_websocket) {
+            connection.refuse_upgrade("Server is full", {}, 503);
+        } else {
+            connection.reply(503, {}, {});
+        }
+        return false;
+    }
+    uncount(connection.counted);
+    connection.counted = address;
+    hold(address);
+    return true;
 }
 
 // --- requests of the service ---
@@ -131,15 +163,12 @@ bool Engine::enter_by_hop(Connection& connection) {
     };
     const auto address = connection.gate->admit(x.head);
     if (!address) return refuse(403);
-    if (const std::size_t most = options_.max_connections_per_address; most != 0 && *address != net::Address{}) {
-        const auto found = per_address_.find(*address);
-        if (found != per_address_.end() && found->second >= most) {
-            ++stats_.connections_refused;
-            return refuse(503);
-        }
+    if (!may_connect(*address)) {
+        ++stats_.connections_refused;
+        return refuse(503);
     }
-    uncount(connection.address);
-    connection.address = *address;
+    uncount(connection.counted);
+    connection.address = connection.counted = *address;
     hold(*address);
     x.reply.keep_alive = false;  // the next request of this client may be for somebody else
     return true;
@@ -152,7 +181,7 @@ bool Engine::leaves(Connection& connection) {
     if (forwarders_.empty() || at_home) return false;
     Exchange& x = *connection.exchange;
     const proto::HttpHead& head = x.head;
-    if (!head.path.starts_with(options_.path) || (head.method != "GET" && head.method != "POST")) return false;
+    if (!is_ours(head.path) || (head.method != "GET" && head.method != "POST")) return false;
     const auto sid = proto::query_parameter(head.query, "sid");
     const auto tag = Tag::of_session(sid.value_or(""));
     if (!tag || *tag == ids_.tag() || find(*sid) != nullptr) return false;
@@ -191,7 +220,7 @@ void Engine::finish_request(Connection& connection) {
         }
         return;
     }
-    if (x.head.path.starts_with(options_.path)) {
+    if (is_ours(x.head.path)) {
         route_engine(connection);
     } else {
         answer_app(connection);
@@ -214,7 +243,8 @@ void Engine::route_engine(Connection& connection) {
         return;
     }
     HttpAnswer answer;
-    if (app_.on_http(head, answer)) {  // a file of the client bundle
+    // A file of the client bundle, or something else that has the path without its slash.
+    if (!proto::query_parameter(head.query, "EIO") && app_.on_http(head, answer)) {
         connection.reply(answer.status, answer.content_type, answer.body, answer.headers);
         return;
     }
@@ -272,8 +302,7 @@ bool Engine::put_off(Connection& connection, bool upgrade) {
 }
 
 void Engine::handshake(Connection& connection) {
-    const proto::HttpHead& head = connection.exchange->head;
-    Session& session = open_session(head, connection, EioTransport::polling);
+    Session& session = open_session(connection, EioTransport::polling);
     std::string body;
     proto::append_open_packet(body, {session.sid.view(), options_.websocket && options_.upgrades,
                                      options_.times.ping_interval, options_.times.ping_timeout, options_.max_payload});
@@ -450,7 +479,7 @@ void Engine::route_upgrade(Connection& connection) {
         return refuse(forbidden);
     }
     const std::string_view key = head.header("sec-websocket-key").value_or("");
-    if (head.method != "GET" || head.http_1_0) return refuse(bad_request);
+    if (head.method != "GET") return refuse(bad_request);
     if (!proto::is_websocket_key(key)) {
         connection.refuse_upgrade("Missing or invalid Sec-WebSocket-Key header");
         return;
@@ -463,11 +492,20 @@ void Engine::route_upgrade(Connection& connection) {
     std::string response =
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Accept: " +
-        proto::websocket_accept(key) + "\r\n" + connection.exchange->reply.cors + "\r\n";
+        proto::websocket_accept(key) + "\r\n";
+    if (const auto offered = head.header("sec-websocket-protocol")) {
+        const auto chosen = proto::first_websocket_protocol(*offered);
+        if (!chosen) {
+            connection.refuse_upgrade("Invalid Sec-WebSocket-Protocol header");
+            return;
+        }
+        response.append("Sec-WebSocket-Protocol: ").append(*chosen).append("\r\n");
+    }
+    response += connection.exchange->reply.cors + "\r\n";
     const bool base64 = !proto::query_parameter(head.query, "b64").value_or("").empty();
 
     if (is_new && transport == "websocket") {
-        Session& opened = open_session(head, connection, EioTransport::websocket);
+        Session& opened = open_session(connection, EioTransport::websocket);
         const Slot slot = opened.slot;
         opened.socket = &connection;
         if (base64) outbox_.set_base64(slot);

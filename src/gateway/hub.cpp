@@ -843,20 +843,35 @@ ResumeResult Hub::resume_here(Namespace& nsp, ResumeRequest& request) {
     return ResumeResult::of({std::move(*request.saved), {}, from, false});
 }
 
+/// A second CONNECT takes the place of the first. Its client left before that was answered, and says nothing of it: a
+/// component that is mounted, unmounted and mounted again.
+void Hub::replace(Slot slot, std::string_view name) {
+    Client& client = *clients_[slot];
+    const auto knock = std::ranges::find_if(client.knocks, [&](const auto& one) { return one->nsp == name; });
+    const auto joined = std::ranges::find_if(client.sockets, [&](const auto& one) { return one->nsp->name == name; });
+    if (knock != client.knocks.end()) {
+        const std::unique_ptr<Knock> gone = std::move(*knock);
+        client.knocks.erase(knock);
+        if (gone->pass != nullptr) passes_->unused(gone->pass->session);
+    } else if (joined != client.sockets.end()) {
+        remove_socket(**joined, "client namespace disconnect", false);
+    } else {
+        return;
+    }
+    if (client.sockets.empty()) {
+        engine_->loop().timers().arm(client, engine_->loop().now() + options_.connect_timeout);
+    }
+}
+
 void Hub::connect(Slot slot, const proto::SioPacket& packet) {
     if (packet.nsp.size() > max_nsp_bytes) {
         refuse(slot, packet.nsp, "Invalid namespace", {});
         return;
     }
+    replace(slot, packet.nsp);
     Client& client = *clients_[slot];
     if (client.sockets.size() + client.knocks.size() >= max_namespaces) {
         refuse(slot, packet.nsp, "Too many namespaces on one connection", {});
-        return;
-    }
-    const auto found = namespaces_.find(packet.nsp);
-    if ((found != namespaces_.end() && socket_in(slot, *found->second) != nullptr) ||
-        std::ranges::any_of(client.knocks, [&](const auto& other) { return other->nsp == packet.nsp; })) {
-        protocol_error(slot, "a second CONNECT to a joined namespace");
         return;
     }
     auto knock = std::make_unique<Knock>();

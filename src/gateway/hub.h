@@ -359,6 +359,7 @@ private:
     void on_packet(Slot slot, const Result<std::optional<proto::SioPacket>>& packet);
     void dispatch(Socket& socket, const proto::SioPacket& packet);
     void connect(Slot slot, const proto::SioPacket& packet);
+    void replace(Slot slot, std::string_view name);
     void authenticate(Slot slot, std::unique_ptr<Knock> knock);
     void decided(Slot slot, std::uint64_t ticket, Decision decision);
     void enter(Slot slot, std::unique_ptr<Knock> knock);

@@ -176,11 +176,11 @@ std::optional<HttpRefusal> judge(const Framing& framing, HttpHead& out) noexcept
         out.chunked = true;
     }
     out.keep_alive = !framing.close && (!out.http_1_0 || framing.keep_alive);
-    if (!out.http_1_0) {  // RFC 9110: Upgrade and Expect mean nothing in HTTP/1.0
-        out.has_upgrade = framing.upgrades != 0;
-        out.upgrade_websocket = framing.names_upgrade && framing.websocket && framing.upgrades == 1;
-        out.expect_continue = framing.expects;
-    }
+    // RFC 9110: Upgrade means nothing in HTTP/1.0. Proxies that speak it to us pass WebSockets on all the same (nginx
+    // without proxy_http_version), and Node takes them.
+    out.has_upgrade = framing.upgrades != 0;
+    out.upgrade_websocket = framing.names_upgrade && framing.websocket && framing.upgrades == 1;
+    out.expect_continue = framing.expects && !out.http_1_0;
     return std::nullopt;
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <string>
 #include <utility>
 
 namespace sio::proto {
@@ -375,6 +376,28 @@ std::string websocket_accept(std::string_view key) {
     std::string accept;
     base::append_base64(accept, bytes);
     return accept;
+}
+
+std::optional<std::string_view> first_websocket_protocol(std::string_view offered) {
+    constexpr std::size_t most = 64;  // each is compared with those before it
+    const auto is_token = [](std::string_view text) {
+        return !text.empty() && std::ranges::all_of(text, [](char c) {
+            const bool is_alphanumeric = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+            return is_alphanumeric || std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+        });
+    };
+    std::array<std::string_view, most> seen;
+    std::size_t count = 0;
+    for (bool is_last = false; !is_last;) {
+        const std::size_t comma = offered.find(',');
+        is_last = comma == std::string_view::npos;
+        const std::string_view one = base::trim(offered.substr(0, comma));
+        if (!is_last) offered.remove_prefix(comma + 1);
+        const auto end = seen.begin() + static_cast<std::ptrdiff_t>(count);
+        if (count == most || !is_token(one) || std::find(seen.begin(), end, one) != end) return std::nullopt;
+        seen[count++] = one;
+    }
+    return seen.front();
 }
 
 bool is_websocket_key(std::string_view key) noexcept {

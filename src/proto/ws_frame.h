@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -94,6 +95,10 @@ void append_ws_close(std::string& out, std::uint16_t code, std::string_view reas
 
 /// The Sec-WebSocket-Accept for a key (SHA-1, base64). Source: RFC 6455 section 4.2.2.
 std::string websocket_accept(std::string_view key);
+
+/// The first of the protocols that a client offers in Sec-WebSocket-Protocol, which is the one that ws takes. Nothing
+/// when the list is malformed: no token (RFC 9110), an empty element, one that is repeated.
+std::optional<std::string_view> first_websocket_protocol(std::string_view offered);
 
 /// Whether a Sec-WebSocket-Key is 16 bytes in base64 (24 characters), as ws checks it.
 bool is_websocket_key(std::string_view key) noexcept;

@@ -1591,7 +1591,7 @@ const upgradeText = (path, { key = wsKey, version = "13", method = "GET", extra 
 // ---------------------------------------------------------------- protocol errors by polling
 {
     const error = group("protocol error, polling");
-    for (const [name, body] of [["an undecodable packet", "4abc"], ["an event of another namespace", '42/custom,["x"]'], ["a second CONNECT", "40"]]) {
+    for (const [name, body] of [["an undecodable packet", "4abc"], ["an event of another namespace", '42/custom,["x"]']]) {
         error(`${name} ends the session: the next poll tells it, then code 1`, async (t) => {
             const session = await joinedPolling(t);
             same((await session.post(body)).status, 200, "status of the POST");

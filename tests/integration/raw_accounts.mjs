@@ -180,4 +180,23 @@ await checks.step('who floods with small messages, by WebSocket or in one POST, 
   same([(await posted).status, (await posted).body], [200, 'ok'], 'answer to the POST');
 }), { timeout: 30000 });
 
+await checks.step('behind a trusted proxy the limit per address counts its clients, and those who only say so count as themselves', () => withGateway({ '--trust-proxy': '127.0.3.1,127.0.3.2', '--max-connections-per-address': '2' }, async (server) => {
+  const upgrade = async (from, lines) => {
+    const socket = createConnection({ port: server.port, host: '127.0.0.1', localAddress: from });
+    await within(3000, new Promise((done, fail) => { socket.once('connect', done); socket.once('error', fail); }), 'TCP connection');
+    const tcp = new Tcp(socket);
+    tcp.write(`GET ${target} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n${lines}\r\n`);
+    return (await tcp.answer())?.status;
+  };
+  const forwarded = (list) => `X-Forwarded-For: ${list}\r\n`;
+  for (const client of ['192.0.2.21', '192.0.2.22:1234', '[2001:db8::23]:443']) same(await upgrade('127.0.3.1', forwarded(client)), 101, client);
+  same(await upgrade('127.0.3.1', forwarded('192.0.2.99, 192.0.2.21, 127.0.3.2')), 101, 'the second of a client, by two proxies');
+  same(await upgrade('127.0.3.2', forwarded('192.0.2.21')), 503, 'the third');
+  same(await upgrade('127.0.3.2', 'Forwarded: for=192.0.2.24\r\n'), 101, 'another');
+  // Somebody who is no proxy, and claims to be others.
+  same(await upgrade('127.0.3.9', forwarded('192.0.2.30')), 101, 'first of the impostor');
+  same(await upgrade('127.0.3.9', forwarded('192.0.2.31')), 101, 'second of the impostor');
+  same(await upgrade('127.0.3.9', forwarded('192.0.2.32')), 503, 'third of the impostor');
+}));
+
 await checks.end([]);

@@ -35,6 +35,76 @@ await checks.step('events sent together with CONNECT by polling are kept and ans
   polling.destroy();
 }, kinder);
 
+await checks.step('a second CONNECT takes the place of the first, and nobody else on the connection notices', async () => {
+  const tcp = await freshWebSocket();
+  tcp.text('40/custom,', '40');
+  idIn(await tcp.packet(), '/custom');
+  const first = idIn(await tcp.packet());
+  tcp.text('40', '420["echo","after"]');
+  const second = idIn(await tcp.packet());
+  truth(second !== first, 'the second has an id of its own');
+  same(await tcp.packet(), '430["after"]', 'ack of the second');
+  tcp.text('42/custom,1["echo","still here"]');
+  same(await tcp.packet(), '43/custom,1["still here"]', 'ack of the other namespace');
+  // Two at once, as a component that is mounted, unmounted and mounted again sends them.
+  tcp.text('40', '40', '420["echo","last"]');
+  const ids = [idIn(await tcp.packet()), idIn(await tcp.packet())];
+  truth(new Set([second, ...ids]).size === 3, 'each has its own id');
+  same(await tcp.packet(), '430["last"]', 'ack of the last');
+  tcp.destroy();
+}, kinder);
+
+await checks.step('a second CONNECT by polling, too', async () => {
+  const polling = new Polling(server, habits.Rust);
+  const first = await polling.join('40');
+  await polling.post('40', '421["echo",1]');
+  truth(idIn(await polling.packet()) !== first, 'another id');
+  same(await polling.packet(), '431[1]', 'ack');
+  polling.destroy();
+}, kinder);
+
+for (const [offered, answer] of [['chat', 'chat'], ['soap, wamp', 'soap'], ['a.b-c_d ,x', 'a.b-c_d']]) {
+  await checks.step(`Sec-WebSocket-Protocol: ${offered} is answered with ${answer}`, async () => {
+    const tcp = await Tcp.open(server.port);
+    const { headers } = await tcp.upgrade('/socket.io/?EIO=4&transport=websocket', { 'Sec-WebSocket-Protocol': offered });
+    same(headers['sec-websocket-protocol'], answer, 'protocol');
+    tcp.destroy();
+  });
+}
+
+for (const offered of ['chat,,x', 'a b', 'twice,twice', '"quoted"', ',']) {
+  await checks.step(`a malformed Sec-WebSocket-Protocol is refused: ${offered}`, async () => {
+    const tcp = await Tcp.open(server.port);
+    tcp.send('GET', '/socket.io/?EIO=4&transport=websocket', {
+      Host: tcp.host, Upgrade: 'websocket', Connection: 'Upgrade', 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==', 'Sec-WebSocket-Version': 13, 'Sec-WebSocket-Protocol': offered,
+    });
+    same((await tcp.answer()).status, 400, 'status');
+    tcp.destroy();
+  });
+}
+
+await checks.step('a WebSocket that a proxy passes on with HTTP/1.0 is taken', async () => {
+  const tcp = await Tcp.open(server.port);
+  tcp.write('GET /socket.io/?EIO=4&transport=websocket HTTP/1.0\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n'
+    + 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n');
+  same((await tcp.answer()).status, 101, 'status');
+  await tcp.packet();
+  tcp.text('40', '427["echo","by 1.0"]');
+  idIn(await tcp.packet());
+  same(await tcp.packet(), '437["by 1.0"]', 'ack');
+  tcp.destroy();
+});
+
+await checks.step('the path is served without its slash: by polling, and by WebSocket', async () => {
+  const polling = new Polling(server, { ...habits.Rust, path: '/socket.io' });
+  await polling.join('40');
+  polling.destroy();
+  const tcp = await Tcp.open(server.port);
+  await tcp.upgrade('/socket.io?EIO=4&transport=websocket');
+  await tcp.packet();
+  tcp.destroy();
+}, kinder);
+
 await checks.step('binary events sent together with CONNECT are kept', async () => {
   const tcp = await freshWebSocket();
   tcp.text('40', '451-0["echo",{"_placeholder":true,"num":0}]');

@@ -203,7 +203,8 @@ Test(config, the_engine_gets_what_was_said) {
     const EngineOptions options = engine_options(*config);
     cr_expect(options.path == "/rt/" && options.cookie == "sid" && options.max_payload == 5000);
     cr_expect(options.times.ping_interval == 300 && options.times.ping_timeout == 200);
-    cr_expect(options.polling && !options.websocket && !options.upgrades && options.trust_proxy);
+    cr_expect(options.polling && !options.websocket && !options.upgrades);
+    cr_expect(options.proxies.contains(net::Address::from(std::string_view("127.0.0.1"))));
     cr_expect(options.queue_policy == QueuePolicy::drop_oldest && options.queue_bytes == 1U << 20U);
     cr_expect(options.idle_timeout == 5000 && options.max_connections == 7 && options.websocket_origin_check);
 }

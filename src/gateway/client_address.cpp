@@ -1,0 +1,96 @@
+#include "gateway/client_address.h"
+
+#include "base/bytes.h"
+
+namespace sio::gateway {
+
+namespace {
+
+constexpr std::size_t most_hops = 16;  // of proxies in a row
+
+/// Takes what follows the last `separator` outside of quotes off the end of `text`.
+std::string_view take_last(std::string_view& text, char separator) noexcept {
+    std::size_t end = std::string_view::npos;
+    bool is_quoted = false;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (is_quoted && text[i] == '\\') {
+            ++i;
+        } else if (text[i] == '"') {
+            is_quoted = !is_quoted;
+        } else if (text[i] == separator && !is_quoted) {
+            end = i;
+        }
+    }
+    const std::string_view last = text.substr(end == std::string_view::npos ? 0 : end + 1);
+    text = text.substr(0, end == std::string_view::npos ? 0 : end);
+    return base::trim(last);
+}
+
+/// The parameter `for` of an element of Forwarded; empty when there is none.
+std::string_view for_of(std::string_view element) noexcept {
+    while (!element.empty()) {
+        const std::string_view pair = take_last(element, ';');
+        const std::size_t equals = pair.find('=');
+        if (equals != std::string_view::npos && base::equal_ignoring_case(base::trim(pair.substr(0, equals)), "for")) {
+            return base::trim(pair.substr(equals + 1));
+        }
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<TrustedProxies> parse_trusted_proxies(std::string_view text) {
+    TrustedProxies proxies;
+    for (const auto* word : {"off", "false", "no", "0", ""}) {
+        if (base::equal_ignoring_case(text, word)) return proxies;
+    }
+    for (const auto* word : {"on", "true", "yes", "1"}) {
+        if (!base::equal_ignoring_case(text, word)) continue;
+        proxies.networks = net::Networks::near();
+        return proxies;
+    }
+    proxies.are_listed = true;
+    while (!text.empty()) {
+        if (auto added = proxies.networks.add(take_last(text, ',')); !added) return tl::unexpected(added.error());
+    }
+    return proxies;
+}
+
+std::optional<net::Address> parse_forwarded_address(std::string_view text) {
+    if (text.size() >= 2 && text.front() == '"' && text.back() == '"') text = text.substr(1, text.size() - 2);
+    if (text.starts_with('[')) {
+        const std::size_t close = text.find(']');
+        if (close == std::string_view::npos) return std::nullopt;
+        if (close + 1 < text.size() && text[close + 1] != ':') return std::nullopt;
+        text = text.substr(1, close - 1);
+    } else if (const std::size_t colon = text.find(':'); colon != std::string_view::npos && colon == text.rfind(':')) {
+        text = text.substr(0, colon);  // one colon: a port behind an IPv4 address
+    }
+    text = text.substr(0, text.find('%'));
+    const net::Address address = net::Address::from(text);
+    if (address == net::Address{}) return std::nullopt;  // `::` is nobody's either
+    return address;
+}
+
+net::Address client_address(const proto::HttpHead& head, const net::Address& peer, const TrustedProxies& proxies) {
+    if (!proxies.contains(peer)) return peer;
+    const bool has_list = head.header("x-forwarded-for").has_value();
+    const std::string_view name = has_list ? "x-forwarded-for" : "forwarded";
+    net::Address client = peer;
+    std::size_t hops = 0;
+    for (std::size_t i = head.header_count; i-- > 0;) {
+        if (!base::equal_ignoring_case(head.headers[i].name, name)) continue;
+        for (std::string_view rest = head.headers[i].value; !rest.empty();) {
+            if (++hops > most_hops) return client;
+            const std::string_view element = take_last(rest, ',');
+            const auto address = parse_forwarded_address(has_list ? element : for_of(element));
+            if (!address) return client;
+            client = *address;
+            if (!proxies.are_listed || !proxies.contains(client)) return client;
+        }
+    }
+    return client;
+}
+
+}  // namespace sio::gateway
