@@ -110,6 +110,14 @@ Decoded decode(std::string_view text) {
     return out;
 }
 
+/// Past the number that begins at `pos`; `pos` itself when none does.
+std::size_t number_end(std::string_view json, std::size_t pos) noexcept {
+    const auto is_part = [](char c) { return is_digit(c) || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E'; };
+    if (pos == json.size() || (json[pos] != '-' && !is_digit(json[pos]))) return pos;
+    while (pos < json.size() && is_part(json[pos])) ++pos;
+    return pos;
+}
+
 /// The attachment a JSON value names, or no_attachment.
 std::uint32_t attachment_number(std::string_view value, std::size_t attachments) noexcept {
     if (value.empty() || (value.front() != '-' && !is_digit(value.front()))) return no_attachment;
@@ -284,8 +292,11 @@ Result<std::vector<Placeholder>> find_placeholders(std::string_view json, std::s
             if (is_key(quoted, "_placeholder")) {
                 open.back().is_placeholder = json.substr(i, 4) == "true";
             } else if (is_key(quoted, "num")) {
-                const std::size_t stop = json.find_first_of(",} \t\r\n", i);
+                // Read no further than the number goes, and not again: what follows another kind of value is the
+                // rest of the message, and such keys may be as many as it has room for.
+                const std::size_t stop = number_end(json, i);
                 open.back().num = attachment_number(json.substr(i, stop - i), attachments);
+                i = stop;
             }
         } else {
             ++i;
