@@ -6,10 +6,11 @@
 #include <array>
 #include <utility>
 
-#include "base/bytes.h"
+#include "authd/database_url.h"
 #include "daemon/common.h"
 #include "daemon/exit_code.h"
 #include "pg/pool.h"
+#include "pg/target.h"
 #include "wire/admin.h"
 
 namespace sio::authd {
@@ -53,7 +54,7 @@ bool is_loopback_url(std::string_view url) noexcept {
 }
 
 /// The origins that count. A variable shared with the gateway may hold what only CORS understands.
-Result<void> check_origins(Config& config, std::span<const Option> options) {
+void check_origins(Config& config, std::span<const Option> options, daemon::Findings& findings) {
     const auto option = std::ranges::find(options, "origin", &Option::name);
     const bool is_shared = option != options.end() && option->source == "SOCKET_IO_CORS_ORIGIN";
     std::vector<std::string> exact;
@@ -61,62 +62,64 @@ Result<void> check_origins(Config& config, std::span<const Option> options) {
         if (is_origin(origin)) {
             exact.push_back(std::move(origin));
         } else if (is_shared) {
-            config.warnings.push_back("SOCKET_IO_CORS_ORIGIN: '" + origin +
-                                      "' is no exact origin; cookies of its pages are refused");
+            findings.warn("SOCKET_IO_CORS_ORIGIN: '" + origin +
+                          "' is no exact origin; cookies of its pages are refused");
         } else {
-            return fail(Errc::config, "origin: '" + origin + "' is not like https://example.org, without a path");
+            findings.add({Errc::config, "origin: '" + origin + "' is not like https://example.org, without a path"});
         }
     }
     config.origins = std::move(exact);
-    return {};
 }
 
-Result<void> check_database(Config& config) {
+void check_database(const Config& config, daemon::Findings& findings) {
+    const auto wrong = [&](std::string what) { findings.add({Errc::config, std::move(what)}); };
     const std::array names = {&config.sessions_table, &config.users_table,    &config.token_column,
                               &config.user_column,    &config.expires_column, &config.user_id_column};
     const bool named = std::ranges::any_of(names, [](const std::string* name) { return !name->empty(); });
     if (!config.session_query.empty() && (named || config.schema != Schema::none)) {
-        return fail(Errc::config, "session-query stands alone: leave out database-schema and the names of tables");
-    }
-    if (named && config.schema == Schema::none) {
-        return fail(Errc::config, "names of tables and columns ask for a database-schema that they differ from");
+        wrong("session-query stands alone: leave out database-schema and the names of tables");
+    } else if (named && config.schema == Schema::none) {
+        wrong("names of tables and columns ask for a database-schema that they differ from");
     }
     if (!config.session_query.empty() && config.session_query.find("$1") == std::string::npos) {
-        return fail(Errc::config, "session-query: there is no $1 for the token in it");
+        wrong("session-query: there is no $1 for the token in it");
     }
-    if (config.has_database_sessions() && config.database.empty()) {
-        return fail(Errc::config, "sessions in a database ask for --database or DATABASE_URL");
+    if (config.database.empty()) {
+        if (config.has_database_sessions()) wrong("sessions in a database ask for --database or DATABASE_URL");
+        return;
     }
-    return {};
+    const auto url = read_database_url(config.database);
+    if (!url) return wrong("database: " + url.error().what);
+    for (const std::string& warning : url->warnings) findings.warn("database: " + warning);
+    if (const auto target = pg::Target::parse(url->url, std::string(program)); !target) {
+        wrong("database: " + target.error().what);
+    }
 }
 
-Result<void> complete(Config& config, std::span<const Option> options) {
+void complete(Config& config, std::span<const Option> options, daemon::Findings& findings) {
+    const auto wrong = [&](std::string what) { findings.add({Errc::config, std::move(what)}); };
     if (config.control.empty()) config.control = default_socket_path();
     if (config.control.size() >= sizeof(sockaddr_un::sun_path)) {
-        return fail(Errc::config, "control: '" + config.control + "' is longer than the path of a socket may be");
+        wrong("control: '" + config.control + "' is longer than the path of a socket may be");
     }
     for (const std::string& name : config.cookie_names) {
         if (name.empty() || name.find_first_of(" \t=,;\"") != std::string::npos) {
-            return fail(Errc::config, "cookie-name: '" + name + "' is no name of a cookie");
+            wrong("cookie-name: '" + name + "' is no name of a cookie");
         }
     }
-    if (auto done = check_origins(config, options); !done) return done;
-    if (auto done = check_database(config); !done) return done;
+    check_origins(config, options, findings);
+    check_database(config, findings);
     if (config.jwks.starts_with("http://") && !is_loopback_url(config.jwks)) {
-        return fail(Errc::config, "jwks: keys come over https, or over http from this host only");
-    }
-    if (config.jwks.find("://") != std::string::npos && !config.has_jwks_url()) {
-        return fail(Errc::config, "jwks: '" + config.jwks + "' is neither a file nor an https URL");
+        wrong("jwks: keys come over https, or over http from this host only");
+    } else if (config.jwks.find("://") != std::string::npos && !config.has_jwks_url()) {
+        wrong("jwks: '" + config.jwks + "' is neither a file nor an https URL");
     }
     if (!config.jwks.empty() && config.jwt_audiences.empty() && config.jwt_parties.empty()) {
-        config.warnings.emplace_back(
+        findings.warn(
             "jwks without jwt-audience or jwt-party: any application of the same issuer can log its users in here");
     }
-    if (config.user_claim.empty()) return fail(Errc::config, "user-claim: users must be named by some claim");
-    auto endpoint = config.redis.endpoint();
-    if (!endpoint) return tl::unexpected(endpoint.error());
-    config.redis_endpoint = std::move(*endpoint);
-    return {};
+    if (config.user_claim.empty()) wrong("user-claim: users must be named by some claim");
+    daemon::settle_redis(config.redis, config.redis_endpoint, findings);
 }
 
 }  // namespace
@@ -134,31 +137,6 @@ bool is_origin(std::string_view text) noexcept {
     return std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; }) &&
            std::ranges::none_of(text, [](char c) { return c >= 'A' && c <= 'Z'; }) &&
            rest.find_first_of("/?#@*,\\\"'<>") == std::string_view::npos;
-}
-
-std::string libpq_url(std::string_view url, std::string& schema) {
-    if (!url.starts_with("postgres://") && !url.starts_with("postgresql://")) return std::string(url);
-    const std::size_t mark = url.find('?');
-    if (mark == std::string_view::npos) return std::string(url);
-    constexpr std::array<std::string_view, 10> of_prisma = {"schema",         "connection_limit",
-                                                            "pool_timeout",   "pgbouncer",
-                                                            "socket_timeout", "statement_cache_size",
-                                                            "sslaccept",      "sslidentity",
-                                                            "relationMode",   "max_idle_connection_lifetime"};
-    std::string out(url.substr(0, mark));
-    char before = '?';
-    for (std::string_view rest = url.substr(mark + 1); !rest.empty();) {
-        const std::size_t end = std::min(rest.find('&'), rest.size());
-        const std::string_view word = rest.substr(0, end);
-        rest.remove_prefix(std::min(end + 1, rest.size()));
-        const std::size_t equals = std::min(word.find('='), word.size());
-        const std::string_view name = word.substr(0, equals);
-        if (name == "schema" && equals < word.size()) schema = base::percent_decode(word.substr(equals + 1), false);
-        if (std::ranges::find(of_prisma, name) != of_prisma.end()) continue;
-        out += std::exchange(before, '&');
-        out += word;
-    }
-    return out;
 }
 
 std::vector<Option> options_of(Config& c) {
@@ -268,13 +246,15 @@ std::vector<Option> options_of(Config& c) {
     add(daemon::on_off({.name = "anonymous", .help = "Let in, without a user, who shows nothing."}, c.anonymous));
 
     group = "Database";
-    add(daemon::secret(
+    auto database = daemon::secret(
         {.name = "database",
          .value = "URL",
          .help = "PostgreSQL of the application, as libpq takes it; better by its variable, where no list of "
                  "processes shows a password.",
          .env = {"DATABASE_URL"}},
-        c.database));
+        c.database);
+    database.is_verbatim = false;  // a secret stands within, not at the ends
+    add(std::move(database));
     add(choice({.name = "database-schema", .help = "Whose tables hold the sessions; none: they are not looked up."},
                c.schema, {{"none", Schema::none}, {"pg-adapter", Schema::pg_adapter}, {"prisma", Schema::prisma}}));
     add(identifier({.name = "sessions-table", .help = "Another name of the table of sessions."}, c.sessions_table));
@@ -330,22 +310,25 @@ std::vector<Option> options_of(Config& c) {
     return table;
 }
 
-Result<daemon::Action> load_config(Config& config, std::span<Option> options, std::span<const char* const> arguments,
-                                   const daemon::Environment& environment) {
-    const auto loaded = daemon::load(options, arguments, environment);
-    if (!loaded) return tl::unexpected(loaded.error());
-    const auto action = loaded->action;
-    if (daemon::wants_config(action)) {
-        if (auto done = complete(config, options); !done) return tl::unexpected(done.error());
-    }
+namespace {
+
+daemon::Action settle(Config& config, std::span<Option> options, std::span<const char* const> arguments,
+                      const daemon::Environment& environment, daemon::Findings& findings) {
+    const auto action = daemon::read(options, arguments, environment, findings).action;
+    if (daemon::wants_config(action)) complete(config, options, findings);
     return action;
 }
 
+}  // namespace
+
+Result<daemon::Action> load_config(Config& config, std::span<Option> options, std::span<const char* const> arguments,
+                                   const daemon::Environment& environment) {
+    return daemon::settled(config, options, arguments, environment, settle);
+}
+
 Start start(std::span<const char* const> arguments, const daemon::Environment& environment,
-            const std::function<Result<void>(const Config&)>& check) {
-    return daemon::start<Config>(
-        {program, about, SIO_VERSION}, arguments, environment, options_of, load_config,
-        [](daemon::Action action) { return action == daemon::Action::check_config; }, check);
+            const daemon::Check<Config>& check) {
+    return daemon::start<Config>({program, about, SIO_VERSION}, arguments, environment, options_of, settle, check);
 }
 
 }  // namespace sio::authd

@@ -101,10 +101,10 @@ std::vector<daemon::Option> options_of(Config& config);
 using Start = daemon::Start<Config>;
 
 /// Reads arguments (without the program's name), environment and file, and answers --help and its like on stdout.
-/// Errors are told on stderr. `check` is asked before --check-config answers: it may read the files that the
-/// configuration names.
+/// Errors are told on stderr. `check` is asked before --check-config answers and before the program runs: it may read
+/// the files that the configuration names.
 Start start(std::span<const char* const> arguments, const daemon::Environment& environment,
-            const std::function<Result<void>(const Config&)>& check);
+            const daemon::Check<Config>& check);
 
 /// The part of start() that prints nothing and looks at no file but the configuration's own. Errors: those of
 /// daemon::load(); `config` when options contradict one another.
@@ -116,9 +116,5 @@ std::string default_socket_path();
 
 /// Whether `text` is an origin as browsers send it: scheme, host and, unless it is the scheme's own, port.
 bool is_origin(std::string_view text) noexcept;
-
-/// A database URL as libpq takes it: what only Prisma knows (`schema`, `connection_limit`, …) is taken out; `schema`
-/// is put where it points to.
-std::string libpq_url(std::string_view url, std::string& schema);
 
 }  // namespace sio::authd

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "authd/database_url.h"
 #include "base/bytes.h"
 #include "base/json.h"
 
@@ -144,9 +145,11 @@ bool grants(const pg::Rows& rows) {
 Result<std::unique_ptr<Database>> Database::create(net::Loop& loop, const Config& config, const Rights& rights,
                                                    Owner& owner) {
     std::unique_ptr<Database> database(new Database(owner));
-    std::string schema_name;
+    auto url = read_database_url(config.database);
+    if (!url) return fail(Errc::config, "database: " + url.error().what);
+    const std::string& schema_name = url->schema;
     pg::PoolOptions options;
-    options.url = libpq_url(config.database, schema_name);
+    options.url = std::move(url->url);
     options.connections = config.database_connections;
     options.silence = config.database_timeout.count();
     options.channels = {std::string(revoke_channel)};

@@ -13,8 +13,8 @@
 int main(int argc, char** argv) {
     using namespace sio;
     constexpr std::string_view program = "sio-authd";
-    const auto check = [](const authd::Config& config) {
-        return authd::check_material(config, daemon::process_environment);
+    const auto check = [](daemon::Action action, const authd::Config& judged, daemon::Findings& findings) {
+        authd::check_material(judged, daemon::process_environment, action, findings);
     };
     const auto started =
         authd::start({argv + 1, static_cast<std::size_t>(argc - 1)}, daemon::process_environment, check);

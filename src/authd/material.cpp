@@ -9,6 +9,7 @@
 #include <iterator>
 
 #include "auth/cookies.h"
+#include "daemon/wrapping.h"
 
 namespace sio::authd {
 
@@ -136,7 +137,12 @@ Result<Material> read_material(const Config& config, const daemon::Environment& 
     }
 
     auth::Policy& policy = out.policy;
+    const auto warn_of = [&out](const Secret& secret) {
+        auto warning = daemon::secret_warning(secret.origin, secret.text);
+        if (!warning.empty()) out.warnings.push_back(std::move(warning));
+    };
     for (const Secret& secret : *secrets) {
+        warn_of(secret);
         policy.secrets.push_back(secret.text);
         if (secret.text.size() < min_signing_secret_bytes) {
             out.warnings.push_back(secret.origin + ": the secret has fewer than 32 bytes and may be guessed");
@@ -148,6 +154,7 @@ Result<Material> read_material(const Config& config, const daemon::Environment& 
     if (!config.jwt_secret_file.empty()) {
         const auto lines = read_secrets(config.jwt_secret_file);
         if (!lines) return tl::unexpected(lines.error());
+        for (const Secret& secret : *lines) warn_of(secret);
         auto texts = signing_secrets(*lines, "signed tokens");
         if (!texts) return tl::unexpected(texts.error());
         policy.jwt_secrets = std::move(*texts);
@@ -190,13 +197,16 @@ Result<Material> read_material(const Config& config, const daemon::Environment& 
     return out;
 }
 
-Result<void> check_material(const Config& config, const daemon::Environment& environment) {
+void check_material(const Config& config, const daemon::Environment& environment, daemon::Action action,
+                    daemon::Findings& findings) {
     auto material = read_material(config, environment);
-    if (!material) return tl::unexpected(material.error());
-    auto verifier =
-        auth::Verifier::create(std::move(material->policy), std::move(material->jwks).value_or(auth::Jwks()));
-    if (!verifier) return tl::unexpected(verifier.error());
-    return {};
+    if (!findings.check(material)) return;
+    // A daemon that runs says these itself, each time it reads the files.
+    if (action == daemon::Action::check_config) {
+        for (const std::string& warning : material->warnings) findings.warn(warning);
+    }
+    findings.check(
+        auth::Verifier::create(std::move(material->policy), std::move(material->jwks).value_or(auth::Jwks())));
 }
 
 }  // namespace sio::authd

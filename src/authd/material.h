@@ -46,7 +46,9 @@ struct Material {
 /// Errors: `config`; the sentence names the file, and the line of a secret that is too short for its use.
 Result<Material> read_material(const Config& config, const daemon::Environment& environment);
 
-/// Whether all of it can be used: what start and reload would say. Errors: `config`.
-Result<void> check_material(const Config& config, const daemon::Environment& environment);
+/// Whether all of it can be used: what start and reload would say. Warnings are added for --check-config only: a daemon
+/// that runs says them itself.
+void check_material(const Config& config, const daemon::Environment& environment, daemon::Action action,
+                    daemon::Findings& findings);
 
 }  // namespace sio::authd

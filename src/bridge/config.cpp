@@ -13,6 +13,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/bytes.h"
 #include "bridge/listen_address.h"
 #include "daemon/exit_code.h"
 #include "routes/topics.h"
@@ -242,7 +243,42 @@ Result<void> check_socket(Config& config) {
     return {};
 }
 
+/// `host`, `host:port` or, as librdkafka has it, `PROTOCOL://host:port`, separated by commas.
+Result<void> check_brokers(std::string_view brokers) {
+    while (!brokers.empty()) {
+        const std::size_t end = std::min(brokers.find(','), brokers.size());
+        std::string_view one = base::trim(brokers.substr(0, end));
+        brokers.remove_prefix(std::min(end + 1, brokers.size()));
+        const auto wrong = [one](std::string_view remedy) {
+            return fail(Errc::config, "brokers: '" + std::string(one) + "' " + std::string(remedy));
+        };
+        if (one.empty()) continue;
+        std::string_view rest = one;
+        if (const std::size_t slashes = one.find("://"); slashes != std::string_view::npos) {
+            const std::string_view scheme = one.substr(0, slashes);
+            const auto is = [scheme](std::string_view word) { return base::equal_ignoring_case(word, scheme); };
+            if (!is("plaintext") && !is("ssl") && !is("sasl_plaintext") && !is("sasl_ssl")) {
+                return fail(Errc::config, "brokers: what begins with " + std::string(scheme) +
+                                              ":// is a URL: write host:port, and say TLS by security = ssl");
+            }
+            rest = one.substr(slashes + 3);
+        }
+        const std::size_t colon = rest.starts_with('[') ? rest.find("]:") : rest.rfind(':');
+        const std::string_view host = rest.substr(0, colon);
+        if (host.empty() || host.find_first_of(" \t\"'/\\@;{}()<>") != std::string_view::npos ||
+            host.starts_with("[\"")) {
+            return wrong("is not host:port; several are separated by commas");
+        }
+        if (colon == std::string_view::npos) continue;
+        const std::string_view port = rest.substr(colon + (rest.starts_with('[') ? 2 : 1));
+        const auto number = base::parse_decimal(port, 65535);
+        if (!number || *number == 0) return wrong("has a port that is no number from 1 to 65535");
+    }
+    return {};
+}
+
 Result<void> check_kafka(Config& config) {
+    if (auto done = check_brokers(config.brokers); !done) return done;
     if (config.brokers.empty() && !config.embedded_broker) {
         return fail(Errc::config,
                     "there is no Kafka: give --brokers host:port or KAFKA_BROKERS, or, to try things out, "
@@ -285,17 +321,18 @@ Result<void> check_directions(Config& config) {
     return {};
 }
 
-Result<void> complete(Config& config) {
-    if (auto done = check_socket(config); !done) return done;
-    if (auto done = check_directions(config); !done) return done;
-    auto endpoint = config.redis.endpoint();
-    if (!endpoint) return tl::unexpected(endpoint.error());
-    if (!*endpoint) {
-        return fail(Errc::config,
-                    "there is no Redis: give --redis redis://host, REDIS_URL or REDIS_HOST, the gateways' own");
+void complete(Config& config, daemon::Findings& findings) {
+    findings.check(check_socket(config));
+    // What is missing is told only when all that was given could be read.
+    const bool is_whole = !findings.has_mistakes();
+    daemon::settle_redis(config.redis, config.redis_endpoint, findings);
+    const bool is_redis_wrong = is_whole && findings.has_mistakes();
+    if (is_whole || !config.routes.empty()) findings.check(check_directions(config));
+    if (is_whole && !is_redis_wrong && !config.redis_endpoint) {
+        findings.add(
+            {Errc::config, "there is no Redis: give --redis redis://host, REDIS_URL or REDIS_HOST, the gateways' own"});
     }
-    config.redis_endpoint = std::move(*endpoint);
-    return check_kafka(config);
+    if (is_whole || !config.brokers.empty()) findings.check(check_kafka(config));
 }
 
 }  // namespace
@@ -462,22 +499,25 @@ std::vector<Option> options_of(Config& c) {
     return table;
 }
 
-Result<daemon::Action> load_config(Config& config, std::span<Option> options, std::span<const char* const> arguments,
-                                   const daemon::Environment& environment) {
-    const auto loaded = daemon::load(options, arguments, environment);
-    if (!loaded) return tl::unexpected(loaded.error());
-    const auto action = loaded->action;
-    if (daemon::wants_config(action)) {
-        if (auto done = complete(config); !done) return tl::unexpected(done.error());
-    }
+namespace {
+
+daemon::Action settle(Config& config, std::span<Option> options, std::span<const char* const> arguments,
+                      const daemon::Environment& environment, daemon::Findings& findings) {
+    const auto action = daemon::read(options, arguments, environment, findings).action;
+    if (daemon::wants_config(action)) complete(config, findings);
     return action;
 }
 
+}  // namespace
+
+Result<daemon::Action> load_config(Config& config, std::span<Option> options, std::span<const char* const> arguments,
+                                   const daemon::Environment& environment) {
+    return daemon::settled(config, options, arguments, environment, settle);
+}
+
 Start start(std::span<const char* const> arguments, const daemon::Environment& environment,
-            const std::function<Result<void>(const Config&)>& check) {
-    return daemon::start<Config>(
-        {program, about, SIO_VERSION}, arguments, environment, options_of, load_config,
-        [](daemon::Action action) { return action == daemon::Action::check_config; }, check);
+            const daemon::Check<Config>& check) {
+    return daemon::start<Config>({program, about, SIO_VERSION}, arguments, environment, options_of, settle, check);
 }
 
 }  // namespace sio::bridge

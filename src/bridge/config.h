@@ -83,7 +83,7 @@ using Start = daemon::Start<Config>;
 /// Errors are told on stderr. `check` is asked before --check-config answers: it may read the files that the
 /// configuration names.
 Start start(std::span<const char* const> arguments, const daemon::Environment& environment,
-            const std::function<Result<void>(const Config&)>& check);
+            const daemon::Check<Config>& check);
 
 /// The part of start() that prints nothing and looks at no file but the configuration's own and the password file.
 /// Errors: those of daemon::load(); `config` when options contradict one another, or kafka::check() refuses.

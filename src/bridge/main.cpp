@@ -32,8 +32,11 @@ Result<void> check_routes(const bridge::Config& config) {
 
 int main(int argc, char** argv) {
     constexpr std::string_view program = "sio-bridge";
+    const auto check = [](daemon::Action /*action*/, const bridge::Config& judged, daemon::Findings& findings) {
+        findings.check(check_routes(judged));
+    };
     const auto started =
-        bridge::start({argv + 1, static_cast<std::size_t>(argc - 1)}, daemon::process_environment, check_routes);
+        bridge::start({argv + 1, static_cast<std::size_t>(argc - 1)}, daemon::process_environment, check);
     if (started.exit) return *started.exit;
     const bridge::Config& config = started.config;
     if (auto opened = daemon::open_log(config.log); !opened) return daemon::complain(program, opened.error());

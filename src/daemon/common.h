@@ -27,7 +27,7 @@ void add_log_options(std::vector<Option>& table, std::string_view group, LogConf
 /// Opens the log as configured. Errors: `io`.
 Result<void> open_log(const LogConfig& config);
 
-/// Any text, which is shown to nobody.
+/// Any text, which is shown to nobody; `is_verbatim`.
 Option secret(Option option, std::string& target);
 
 /// Answers on stdout what is asked instead of running the program: anything but Action::run.

@@ -1,7 +1,9 @@
 // What our programs end with, so that a supervisor knows which to start again (sysexits(3)).
 #pragma once
 
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -17,7 +19,11 @@ enum ExitCode : int {
 /// The exit code an error at start stands for.
 [[nodiscard]] ExitCode exit_code_of(Errc code) noexcept;
 
-/// Tells the person at the terminal what is wrong, `PROGRAM: WHAT` on stderr, and returns the code to end with.
+/// Tells the person at the terminal what is wrong, `PROGRAM: WHAT` on stderr for each line, and returns the code to end
+/// with.
 ExitCode complain(std::string_view program, const Error& error);
+
+/// `PROGRAM: warning: WHAT` on stderr for each.
+void tell_warnings(std::string_view program, const std::vector<std::string>& warnings);
 
 }  // namespace sio::daemon

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "daemon/wrapping.h"
 
 namespace sio::daemon {
 namespace {
@@ -99,34 +100,51 @@ std::vector<std::string> split_at_commas(std::string_view text) {
 }
 
 /// Sets an option to what one source gave. `from_environment` values are always split when the option is a list.
-Result<void> apply(Option& option, const std::vector<Given>& given, bool from_environment, Errc code) {
-    const auto wrong = [&](const Given& one, const Error& error) {
-        return fail(code,
-                    one.source + (code == Errc::usage ? ": " : ": " + option.name + one.name + ": ") + error.what);
+void apply(Option& option, const std::vector<Given>& given, bool from_environment, Errc code, Findings& findings) {
+    const auto set = [&](const Given& one, std::string_view value) {
+        const auto done = option.set(value);
+        if (done) return;
+        const std::string place = one.source + (code == Errc::usage ? ": " : ": " + option.name + one.name + ": ");
+        findings.add({code, place + done.error().what});
     };
     if (option.is_prefix) {
         std::string sources = option.source == "default" ? "" : option.source;
         for (const Given& one : given) {
-            if (const auto done = option.set(one.name + "=" + one.value); !done) return wrong(one, done.error());
+            set(one, one.name + "=" + one.value);
             const std::string source = code == Errc::usage ? "flag" : one.source;
             if (!sources.ends_with(source)) sources += (sources.empty() ? "" : ", ") + source;
         }
         option.source = std::move(sources);
-        return {};
+        return;
     }
     if (option.is_list) {
         option.clear();
         for (const Given& one : given) {
             const bool split = from_environment || !option.keep_commas;
             for (const auto& part : split ? split_at_commas(one.value) : std::vector<std::string>{one.value}) {
-                if (const auto done = option.set(part); !done) return wrong(one, done.error());
+                set(one, from_environment ? unwrap(part).inner : std::string_view(part));
             }
         }
-    } else if (const auto done = option.set(given.back().value); !done) {
-        return wrong(given.back(), done.error());
+    } else {
+        set(given.back(), given.back().value);
     }
     option.source = code == Errc::usage ? "flag" : given.back().source;
-    return {};
+}
+
+/// Takes off what stands around a value; of a secret it is only warned of. `place` is a variable, or file and line with
+/// the key.
+std::string unwrapped(const Option& option, const std::string& place, std::string value, Findings& findings) {
+    if (option.is_verbatim || option.is_prefix) {
+        if (auto warning = secret_warning(place, value); !warning.empty()) findings.warn(std::move(warning));
+        return value;
+    }
+    const Unwrapped found = unwrap(value);
+    if (found.around.empty()) return value;
+    // Of `"a","b"` each element has quotes of its own.
+    const bool is_quoted_list = option.is_list && found.inner.find_first_of("\"'") != std::string_view::npos;
+    findings.warn(place + ": what stands around the value (" + found.around + ") is not taken for a part of it; " +
+                  "write it without");
+    return is_quoted_list ? std::string(base::trim(value)) : std::string(found.inner);
 }
 
 /// What follows the option's own name when that is a prefix.
@@ -140,8 +158,9 @@ struct CommandLine {
 };
 
 /// Actions that say something and need nothing else come first, whatever else is on the line.
-Result<CommandLine> read_arguments(std::span<Option> options, std::span<const char* const> arguments) {
+CommandLine read_arguments(std::span<Option> options, std::span<const char* const> arguments, Findings& findings) {
     CommandLine line;
+    const auto wrong = [&](std::string what) { findings.add({Errc::usage, std::move(what)}); };
     for (std::size_t i = 0; i < arguments.size(); ++i) {
         const std::string_view argument = arguments[i];
         if (argument == "-h" || argument == "--help") {
@@ -159,7 +178,8 @@ Result<CommandLine> read_arguments(std::span<Option> options, std::span<const ch
             continue;
         }
         if (!argument.starts_with("--") || argument.size() == 2) {
-            return fail(Errc::usage, "unexpected argument " + quoted(argument));
+            wrong("unexpected argument " + quoted(argument));
+            continue;
         }
         const std::size_t equals = argument.find('=');
         const std::string_view name = argument.substr(2, equals == std::string_view::npos ? equals : equals - 2);
@@ -174,14 +194,20 @@ Result<CommandLine> read_arguments(std::span<Option> options, std::span<const ch
         }
         const std::string flag = "--" + std::string(name);
         if (option == nullptr && name != "config") {
-            return fail(Errc::usage, "unknown option " + quoted(flag) + suggestion(name, options, true));
+            wrong("unknown option " + quoted(flag) + suggestion(name, options, true));
+            const bool has_value = !value && i + 1 < arguments.size() && arguments[i + 1][0] != '-';
+            if (has_value) ++i;  // it may be the unknown option's
+            continue;
         }
         if (!value && option != nullptr && option->is_switch) {
             const bool is_followed = i + 1 < arguments.size() && !std::string_view(arguments[i + 1]).starts_with('-');
             value = option->may_have_value && is_followed ? arguments[++i] : "on";
         }
         if (!value) {
-            if (i + 1 == arguments.size()) return fail(Errc::usage, "option " + quoted(flag) + " needs a value");
+            if (i + 1 == arguments.size()) {
+                wrong("option " + quoted(flag) + " needs a value");
+                continue;
+            }
             value = arguments[++i];
         }
         if (option == nullptr) {
@@ -208,40 +234,57 @@ Result<std::string> read_file(const std::string& path) {
     return text;
 }
 
-Result<Values> read_config(std::span<Option> options, const std::string& path) {
+Values read_config(std::span<Option> options, const std::string& path, Findings& findings) {
     const auto text = read_file(path);
-    if (!text) return tl::unexpected(text.error());
+    if (!findings.check(text)) return {};
+    const auto wrong = [&](std::string what) { findings.add({Errc::config, std::move(what)}); };
     Values values;
     std::istringstream lines(*text);
     std::string line;
     for (int number = 1; std::getline(lines, line); ++number) {
         if (!line.empty() && line.back() == '\r') line.pop_back();
+        if (number == 1 && line.starts_with("\xEF\xBB\xBF")) line.erase(0, 3);  // as editors of Windows begin a file
         const std::string_view content = base::trim(line);
         if (content.empty() || content.front() == '#') continue;
         const std::string place = path + ":" + std::to_string(number);
         const std::size_t equals = content.find('=');
         if (equals == std::string_view::npos) {
-            return fail(Errc::config, place + ": " + quoted(content) + " is not a 'key = value' line");
+            wrong(place + ": " + quoted(content) + " is not a 'key = value' line");
+            continue;
         }
         const std::string_view key = base::trim(content.substr(0, equals));
         Option* const option = find(options, key);
         if (option == nullptr) {
-            return fail(Errc::config, place + ": unknown key " + quoted(key) + suggestion(key, options, false));
+            wrong(place + ": unknown key " + quoted(key) + suggestion(key, options, false));
+            continue;
         }
         auto& given = values[option];
         std::string rest = rest_of(*option, key);
         const auto before = std::ranges::find(given, rest, &Given::name);
         if (before != given.end() && !option->is_list) {
-            return fail(Errc::config, place + ": " + quoted(key) + " is set already, at " + before->source);
+            wrong(place + ": " + quoted(key) + " is set already, at " + before->source);
+            continue;
         }
-        given.push_back({std::string(base::trim(content.substr(equals + 1))), place, std::move(rest)});
+        std::string value = unwrapped(*option, place + ": " + std::string(key),
+                                      std::string(base::trim(content.substr(equals + 1))), findings);
+        given.push_back({std::move(value), place, std::move(rest)});
     }
     return values;
 }
 
-std::optional<Given> from_environment(const Option& option, const Environment& environment) {
+std::optional<Given> from_environment(const Option& option, const Environment& environment, Findings& findings) {
     for (const auto& name : option.env) {
-        if (auto value = environment(name); value && !value->empty()) return Given{std::move(*value), name};
+        auto value = environment(name);
+        if (!value || value->empty()) continue;
+        if (is_service_link(name, unwrap(*value).inner)) {
+            findings.warn(
+                name + ": " + quoted(unwrap(*value).inner) +
+                " is what an orchestrator sets for a service of that name; it is ignored (enableServiceLinks: "
+                "false leaves it out)");
+            continue;
+        }
+        std::string inner = unwrapped(option, name, std::move(*value), findings);
+        if (!inner.empty()) return Given{std::move(inner), name};
     }
     return std::nullopt;
 }
@@ -468,34 +511,33 @@ std::optional<std::string> process_environment(const std::string& name) {
 }
 
 Result<Loaded> load(std::span<Option> options, std::span<const char* const> arguments, const Environment& environment) {
-    auto line = read_arguments(options, arguments);
-    if (!line) return tl::unexpected(line.error());
-    const Loaded& loaded = line->loaded;
+    Findings findings;
+    Loaded loaded = read(options, arguments, environment, findings);
+    if (auto result = findings.result(); !result) return tl::unexpected(result.error());
+    return loaded;
+}
+
+Loaded read(std::span<Option> options, std::span<const char* const> arguments, const Environment& environment,
+            Findings& findings) {
+    Findings of_line;
+    const CommandLine line = read_arguments(options, arguments, of_line);
+    const Loaded& loaded = line.loaded;
     if (loaded.action == Action::help || loaded.action == Action::version || loaded.action == Action::sample_config) {
         return loaded;
     }
+    if (const auto result = of_line.result(); !result) findings.add(result.error());
     Values from_file;
-    if (!loaded.config_file.empty()) {
-        auto read = read_config(options, loaded.config_file);
-        if (!read) return tl::unexpected(read.error());
-        from_file = std::move(*read);
-    }
+    if (!loaded.config_file.empty()) from_file = read_config(options, loaded.config_file, findings);
     // Each source is applied whole, the lowest first: a wrong value is told even where a higher source overrides it.
     for (Option& option : options) {
         if (const auto found = from_file.find(&option); found != from_file.end()) {
-            if (const auto done = apply(option, found->second, false, Errc::config); !done) {
-                return tl::unexpected(done.error());
-            }
+            apply(option, found->second, false, Errc::config, findings);
         }
-        if (const auto found = from_environment(option, environment)) {
-            if (const auto done = apply(option, {*found}, true, Errc::config); !done) {
-                return tl::unexpected(done.error());
-            }
+        if (const auto found = from_environment(option, environment, findings)) {
+            apply(option, {*found}, true, Errc::config, findings);
         }
-        if (const auto found = line->flags.find(&option); found != line->flags.end()) {
-            if (const auto done = apply(option, found->second, false, Errc::usage); !done) {
-                return tl::unexpected(done.error());
-            }
+        if (const auto found = line.flags.find(&option); found != line.flags.end()) {
+            apply(option, found->second, false, Errc::usage, findings);
         }
     }
     return loaded;

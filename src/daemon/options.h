@@ -30,6 +30,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "daemon/findings.h"
 
 namespace sio::daemon {
 
@@ -42,6 +43,7 @@ struct Option {
     std::string cost = {};              ///< what a larger value costs, one sentence; may be empty
     std::vector<std::string> env = {};  ///< variables, the first one that is set and not empty counts
     bool keep_commas = false;           ///< a list whose elements may hold commas: only variables are split at them
+    bool is_verbatim = false;           ///< a secret: quotes and blanks around it stay, and are warned of
 
     bool is_switch = false;
     bool may_have_value = false;  ///< a switch behind which a value may stand: `--trust-proxy 10.0.0.1`
@@ -124,6 +126,12 @@ std::optional<std::string> process_environment(const std::string& name);
 /// read, a key in it that is unknown, given twice or has a wrong value, and for a wrong variable. The sentence names
 /// flag, variable or file and line, and for an unknown name what was probably meant.
 Result<Loaded> load(std::span<Option> options, std::span<const char* const> arguments, const Environment& environment);
+
+/// The same, of all mistakes: each is added to `findings`, and what is right is set all the same. What stands around a
+/// value in a variable or a file (quotes, blanks, a carriage return, a byte order mark) is taken off, and a variable
+/// that an orchestrator set for a linked service is left alone; both with a warning.
+Loaded read(std::span<Option> options, std::span<const char* const> arguments, const Environment& environment,
+            Findings& findings);
 
 /// The text of --help. `about` is one sentence.
 std::string help_text(std::string_view program, std::string_view about, std::span<const Option> options);

@@ -22,6 +22,17 @@ Option url_option(Option option, std::string& target) {
     return option;
 }
 
+/// A host by itself. What is wrong is not repeated: a URL may hold a password.
+Option host_option(Option option, std::string& target) {
+    option.set = [&target](std::string_view given) -> Result<void> {
+        if (const auto fine = redis::check_host(given); !fine) return fail(Errc::malformed, fine.error().what);
+        target = given;
+        return {};
+    };
+    option.show = [&target]() -> std::vector<std::string> { return {target}; };
+    return option;
+}
+
 }  // namespace
 
 Result<std::optional<redis::Endpoint>> RedisConfig::endpoint() const {
@@ -45,11 +56,11 @@ void add_redis_options(std::vector<Option>& table, std::string_view group, Redis
         table.push_back(std::move(option));
     };
     add(url_option({.name = "redis", .value = "URL", .help = std::move(help), .env = {"REDIS_URL"}}, config.url));
-    add(text({.name = "redis-host",
-              .value = "HOST",
-              .help = "The same by its parts, when there is no URL.",
-              .env = {"REDIS_HOST"}},
-             config.host));
+    add(host_option({.name = "redis-host",
+                     .value = "HOST",
+                     .help = "The same by its parts, when there is no URL.",
+                     .env = {"REDIS_HOST"}},
+                    config.host));
     add(number({.name = "redis-port", .value = "PORT", .help = "Port of redis-host.", .env = {"REDIS_PORT"}},
                config.port, 1, 65535));
     add(secret(
@@ -60,6 +71,14 @@ void add_redis_options(std::vector<Option>& table, std::string_view group, Redis
         config.password));
     add(number({.name = "redis-database", .value = "N", .help = "Database of redis-host.", .env = {"REDIS_DB"}},
                config.database, 0, 65535));
+}
+
+void settle_redis(const RedisConfig& config, std::optional<redis::Endpoint>& endpoint, Findings& findings) {
+    auto come_to = config.endpoint();
+    if (!findings.check(come_to)) return;
+    endpoint = std::move(*come_to);
+    if (!endpoint) return;
+    for (const std::string& warning : endpoint->warnings) findings.warn("redis: " + warning);
 }
 
 }  // namespace sio::daemon

@@ -28,4 +28,7 @@ struct RedisConfig {
 /// `redis-password` and `redis-database` below the heading `group`.
 void add_redis_options(std::vector<Option>& table, std::string_view group, RedisConfig& config, std::string help);
 
+/// Puts what `config` comes to into `endpoint`, and what is wrong or ignored into `findings`.
+void settle_redis(const RedisConfig& config, std::optional<redis::Endpoint>& endpoint, Findings& findings);
+
 }  // namespace sio::daemon

@@ -31,26 +31,42 @@ constexpr bool wants_config(Action action) noexcept {
     return action == Action::run || action == Action::check_config || action == Action::print_config;
 }
 
-/// Reads arguments (without the program's name), environment and file with the program's own options_of() and
-/// load_config(); answers --help and its like on stdout, and tells errors on stderr. `check` is asked where
-/// `is_checked` says: it may read the files that the configuration names.
-template <typename Config, typename OptionsOf, typename LoadConfig, typename IsChecked>
+/// Judges what a configuration says together with the files that it names.
+template <typename Config>
+using Check = std::function<void(Action, Config&, Findings&)>;
+
+/// Reads arguments (without the program's name), environment and file with the program's own options_of() and settle();
+/// answers --help and its like on stdout, and tells errors on stderr, as --check-config does warnings. `check` is asked
+/// before the program runs and before --check-config answers, so that both end alike.
+template <typename Config, typename OptionsOf, typename Settle>
 Start<Config> start(const Program& program, std::span<const char* const> arguments, const Environment& environment,
-                    OptionsOf options_of, LoadConfig load_config, IsChecked is_checked,
-                    const std::function<Result<void>(const Config&)>& check) {
+                    OptionsOf options_of, Settle settle, const Check<Config>& check) {
     Start<Config> result;
     auto options = options_of(result.config);
-    Result<Action> action = load_config(result.config, options, arguments, environment);
-    if (action && check && is_checked(*action)) {
-        if (const auto done = check(result.config); !done) action = tl::unexpected(done.error());
-    }
-    if (!action) {
-        result.exit = complain(program.name, action.error());
-    } else if (*action != Action::run) {
-        answer(*action, program.name, program.about, program.version, options);
+    Findings findings;
+    const Action action = settle(result.config, options, arguments, environment, findings);
+    if (check && (action == Action::run || action == Action::check_config)) check(action, result.config, findings);
+    auto& warnings = result.config.warnings;
+    warnings.insert(warnings.end(), findings.warnings().begin(), findings.warnings().end());
+    if (action == Action::check_config) tell_warnings(program.name, warnings);
+    if (const auto judged = findings.result(); !judged) {
+        result.exit = complain(program.name, judged.error());
+    } else if (action != Action::run) {
+        answer(action, program.name, program.about, program.version, options);
         result.exit = exit_ok;
     }
     return result;
+}
+
+/// The part of start() that prints nothing and asks no `check`. Errors: all mistakes in one, a line each.
+template <typename Config, typename Settle>
+Result<Action> settled(Config& config, std::span<Option> options, std::span<const char* const> arguments,
+                       const Environment& environment, Settle settle) {
+    Findings findings;
+    const Action action = settle(config, options, arguments, environment, findings);
+    config.warnings.insert(config.warnings.end(), findings.warnings().begin(), findings.warnings().end());
+    if (const auto judged = findings.result(); !judged) return tl::unexpected(judged.error());
+    return action;
 }
 
 }  // namespace sio::daemon

@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "daemon/common.h"
 #include "daemon/exit_code.h"
+#include "daemon/wrapping.h"
 #include "gateway/engine.h"
 #include "gateway/hop.h"
 #include "wire/admin.h"
@@ -145,40 +146,50 @@ std::string first_with(std::initializer_list<fs::path> folders, const char* file
     return {};
 }
 
-/// Fills in what depends on other options or on where the program lies, and refuses what cannot work.
-Result<void> complete(Config& config, const daemon::Environment& environment) {
-    config.production = environment("NODE_ENV").value_or("") == "production";
-    if (config.production && config.auth == AuthMode::dev) {
-        return fail(Errc::config, "auth 'dev' believes every token; it is refused while NODE_ENV is production");
+/// Whether NODE_ENV says so, however it is written: a guard must not be off because of a quote.
+bool is_production(const daemon::Environment& environment, daemon::Findings& findings) {
+    const std::string given = environment("NODE_ENV").value_or("");
+    const daemon::Unwrapped found = daemon::unwrap(given);
+    if (!base::equal_ignoring_case(found.inner, "production")) return false;
+    if (!found.around.empty()) {
+        findings.warn("NODE_ENV: what stands around the value (" + found.around + ") is not taken for a part of it");
     }
-    if (config.hosts.empty()) return fail(Errc::config, "host: there is no address to listen on");
-    if (auto cors = Cors::create(config.cors); !cors) return tl::unexpected(cors.error());
+    return true;
+}
+
+/// Fills in what depends on other options or on where the program lies, and refuses what cannot work.
+void complete(Config& config, const daemon::Environment& environment, daemon::Findings& findings) {
+    const auto wrong = [&](std::string what) { findings.add({Errc::config, std::move(what)}); };
+    config.production = is_production(environment, findings);
+    if (config.production && config.auth == AuthMode::dev) {
+        wrong("auth 'dev' believes every token; it is refused while NODE_ENV is production");
+    }
+    if (config.hosts.empty()) wrong("host: there is no address to listen on");
+    findings.check(Cors::create(config.cors));
     if (!config.websocket_origin_check) config.websocket_origin_check = !config.cors.origins.empty();
     if (config.control.empty()) config.control = wire::default_control_path();
     if (config.control.size() >= sizeof(sockaddr_un::sun_path)) {
-        return fail(Errc::config, "control: '" + config.control + "' is longer than the path of a socket may be");
+        wrong("control: '" + config.control + "' is longer than the path of a socket may be");
     }
     if (config.authd.empty()) {
         config.authd = (fs::path(wire::default_control_path()).parent_path() / "authd.sock").string();
     }
     if (config.authd.size() >= sizeof(sockaddr_un::sun_path)) {
-        return fail(Errc::config, "authd: '" + config.authd + "' is longer than the path of a socket may be");
+        wrong("authd: '" + config.authd + "' is longer than the path of a socket may be");
     }
     if (!config.hop_listen.empty()) {
         const auto endpoint = HopEndpoint::parse(config.hop_listen);
         if (!endpoint || endpoint->host == "0.0.0.0" || endpoint->host == "::") {
-            return fail(Errc::config, "hop-listen: '" + config.hop_listen +
-                                          "' is not an address at which others reach this host, with a port");
+            wrong("hop-listen: '" + config.hop_listen +
+                  "' is not an address at which others reach this host, with a port");
         }
-        if (config.hop_secret_file.empty()) return fail(Errc::config, "hop-listen asks for a hop-secret-file");
+        if (config.hop_secret_file.empty()) wrong("hop-listen asks for a hop-secret-file");
     }
     if (config.relay_dir.empty() && config.share_port) {
         const fs::path folder = fs::path(config.control).parent_path();
         config.relay_dir = folder.empty() ? "." : folder.string();
     }
-    auto endpoint = config.redis.endpoint();
-    if (!endpoint) return tl::unexpected(endpoint.error());
-    config.redis_endpoint = std::move(*endpoint);
+    daemon::settle_redis(config.redis, config.redis_endpoint, findings);
     const auto least_retention = config.recovery_window + 180s;
     if (config.redis_retention < least_retention) config.redis_retention = least_retention;
     const fs::path here = program_folder();
@@ -186,7 +197,7 @@ Result<void> complete(Config& config, const daemon::Environment& environment) {
         if (config.client_dir.empty()) {
             config.client_dir = first_with({here / "client", here / "../share/sio/client"}, "socket.io.js");
         } else if (first_with({config.client_dir}, "socket.io.js").empty()) {
-            return fail(Errc::config, "client-dir: there is no socket.io.js in '" + config.client_dir + "'");
+            wrong("client-dir: there is no socket.io.js in '" + config.client_dir + "'");
         }
     }
     if (config.demo) {
@@ -194,10 +205,9 @@ Result<void> complete(Config& config, const daemon::Environment& environment) {
             config.demo_dir = first_with(
                 {here / "../share/sio/demo", here / "../share/demo", here / "../../share/demo"}, "index.html");
         }
-        if (config.demo_dir.empty()) return fail(Errc::config, "demo: there is no share/sio/demo/index.html");
+        if (config.demo_dir.empty()) wrong("demo: there is no share/sio/demo/index.html");
         if (config.routes.empty()) config.routes = config.demo_dir + "/routes.json";
     }
-    return {};
 }
 
 base::Millis millis(std::chrono::milliseconds value) { return static_cast<base::Millis>(value.count()); }
@@ -523,27 +533,31 @@ std::vector<Option> options_of(Config& c) {
     return table;
 }
 
-Result<daemon::Action> load_config(Config& config, std::span<Option> options, std::span<const char* const> arguments,
-                                   const daemon::Environment& environment) {
-    const auto loaded = daemon::load(options, arguments, environment);
-    if (!loaded) return tl::unexpected(loaded.error());
+namespace {
+
+daemon::Action settle(Config& config, std::span<Option> options, std::span<const char* const> arguments,
+                      const daemon::Environment& environment, daemon::Findings& findings) {
+    const auto action = daemon::read(options, arguments, environment, findings).action;
     const auto named = [options](std::string_view name) { return std::ranges::find(options, name, &Option::name); };
     if (const auto auth = named("auth"), authd = named("authd");
         auth->source == "default" && authd->source != "default" && !config.authd.empty()) {
         config.auth = AuthMode::authd;
         auth->source = authd->source;
     }
-    const auto action = loaded->action;
-    if (daemon::wants_config(action)) {
-        if (auto done = complete(config, environment); !done) return tl::unexpected(done.error());
-    }
+    if (daemon::wants_config(action)) complete(config, environment, findings);
     return action;
 }
 
+}  // namespace
+
+Result<daemon::Action> load_config(Config& config, std::span<Option> options, std::span<const char* const> arguments,
+                                   const daemon::Environment& environment) {
+    return daemon::settled(config, options, arguments, environment, settle);
+}
+
 Start start(std::span<const char* const> arguments, const daemon::Environment& environment,
-            const std::function<Result<void>(const Config&)>& check) {
-    return daemon::start<Config>({program, about, SIO_VERSION}, arguments, environment, options_of, load_config,
-                                 daemon::wants_config, check);
+            const daemon::Check<Config>& check) {
+    return daemon::start<Config>({program, about, SIO_VERSION}, arguments, environment, options_of, settle, check);
 }
 
 EngineOptions engine_options(const Config& config) {

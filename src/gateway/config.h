@@ -129,6 +129,9 @@ struct Config {
 
     // From NODE_ENV, which has neither flag nor key
     bool production = false;
+
+    /// What an operator should know and does not stop us; after load().
+    std::vector<std::string> warnings;
 };
 
 /// The table that binds the options to `config`, which outlives it.
@@ -138,10 +141,9 @@ using Start = daemon::Start<Config>;
 
 /// Reads arguments (without the program's name), environment and file; completes and checks what they say together; and
 /// answers --help and its like on stdout. Errors are told on stderr. `check` is asked, when given, before
-/// --check-config and --print-config answer and before the program runs: it may read the files that the configuration
-/// names.
+/// --check-config answers and before the program runs: it may read the files that the configuration names.
 Start start(std::span<const char* const> arguments, const daemon::Environment& environment,
-            const std::function<Result<void>(const Config&)>& check = {});
+            const daemon::Check<Config>& check = {});
 
 /// The part of start() that prints nothing and looks at no file but the configuration's own and, for defaults, beside
 /// the program. `options` is the table of `config`.

@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
     if (started.exit) return *started.exit;
     const gateway::Config& config = started.config;
     if (auto opened = daemon::open_log(config.log); !opened) return daemon::complain("sio-gateway", opened.error());
+    for (const std::string& warning : config.warnings) log::warn("gateway", "config_warning", {{"what", warning}});
 
     auto loop = net::Loop::create();
     if (!loop) return daemon::complain("sio-gateway", loop.error());

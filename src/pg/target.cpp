@@ -97,6 +97,15 @@ const std::vector<std::string>& Names::of(const std::string& name) const {
     return found == entries_.end() ? none : found->second.addresses;
 }
 
+bool is_parameter(std::string_view name) {
+    const Options known{PQconndefaults()};
+    if (!known) return true;  // out of memory: libpq says so
+    for (const PQconninfoOption* one = known.get(); one->keyword != nullptr; ++one) {
+        if (name == one->keyword) return true;
+    }
+    return false;
+}
+
 // --- Target ---------------------------------------------------------------------------------------------------------
 
 bool Target::Host::needs_address() const {

@@ -52,6 +52,9 @@ private:
     std::string trouble_;
 };
 
+/// Whether libpq knows a parameter of that name.
+[[nodiscard]] bool is_parameter(std::string_view name);
+
 class Target {
 public:
     /// Keywords and values for libpq.

@@ -165,7 +165,11 @@ void Connection::on_resolved(Result<std::vector<std::string>> addresses) {
     if (stage_ != Stage::resolving) return;
     if (!addresses) return lose(addresses.error().what);
     addresses_ = std::move(*addresses);
-    try_addresses("it has no address");
+    if (endpoint_.family == 0) return try_addresses("it has no address");
+    std::erase_if(addresses_, [this](const std::string& address) {
+        return (address.find(':') == std::string::npos) != (endpoint_.family == 4);
+    });
+    try_addresses("it has no address of the family that the URL asks for");
 }
 
 /// Begins with the next address; `reason` is what became of the one before.

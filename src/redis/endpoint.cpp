@@ -1,6 +1,7 @@
 #include "redis/endpoint.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 
 #include "base/bytes.h"
@@ -72,15 +73,82 @@ Result<void> parse_user(std::string_view text, Endpoint& to) {
     }
     to.username = decode(text.substr(0, colon));
     to.password = decode(text.substr(colon + 1));
-    if (to.password.empty()) return wrong("the password is empty");
+    if (!to.password.empty()) return {};
+    if (!to.username.empty() && to.username != "default") {
+        return wrong("the password is empty: give it, or leave out the user");
+    }
+    to.username.clear();
+    to.warnings.emplace_back("the password is empty, so none is sent; leave out what stands before the @");
     return {};
 }
+
+/// What an option of another driver means here; empty: nothing.
+struct Foreign {
+    std::string_view key;
+    std::string_view remedy;
+};
+
+/// Of ioredis, node-redis, redis-py, Celery, go-redis and Lettuce.
+constexpr std::array foreign_options = {
+    Foreign{"ssl_cert_reqs", "write tls_verify=yes or tls_verify=no"},
+    Foreign{"ssl_check_hostname", "write tls_verify=yes or tls_verify=no"},
+    Foreign{"ssl_ca_certs", "write tls_ca=FILE"},
+    Foreign{"ssl_certfile", "write tls_cert=FILE"},
+    Foreign{"ssl_keyfile", "write tls_key=FILE"},
+    Foreign{"skip_verify", "write tls_verify=no"},
+    Foreign{"ssl", "begin the URL with rediss:// for TLS"},
+    Foreign{"tls", "begin the URL with rediss:// for TLS"},
+    Foreign{"sentinelMasterId", "write redis+sentinel://host:port/master"},
+    Foreign{"password", "write it before the @, as in redis://:password@host"},
+    Foreign{"username", "write it before the @, as in redis://user:password@host"},
+    Foreign{"keyPrefix", "keys have options of their own, such as redis-stream"},
+    Foreign{"key_prefix", "keys have options of their own, such as redis-stream"},
+    Foreign{"protocol", ""},
+    Foreign{"client_name", ""},
+    Foreign{"clientName", ""},
+    Foreign{"connectionName", ""},
+    Foreign{"connectTimeout", ""},
+    Foreign{"connect_timeout", ""},
+    Foreign{"commandTimeout", ""},
+    Foreign{"socket_timeout", ""},
+    Foreign{"socket_connect_timeout", ""},
+    Foreign{"socket_keepalive", ""},
+    Foreign{"timeout", ""},
+    Foreign{"dial_timeout", ""},
+    Foreign{"read_timeout", ""},
+    Foreign{"write_timeout", ""},
+    Foreign{"lazyConnect", ""},
+    Foreign{"keepAlive", ""},
+    Foreign{"enableReadyCheck", ""},
+    Foreign{"enableOfflineQueue", ""},
+    Foreign{"maxRetriesPerRequest", ""},
+    Foreign{"max_retries", ""},
+    Foreign{"retry_on_timeout", ""},
+    Foreign{"health_check_interval", ""},
+    Foreign{"decode_responses", ""},
+    Foreign{"max_connections", ""},
+    Foreign{"pool_size", ""},
+    Foreign{"pool_timeout", ""},
+    Foreign{"min_idle_conns", ""},
+    Foreign{"allowUsernameInURI", ""},
+};
 
 Result<void> parse_option(std::string_view key, std::string value, Endpoint& to) {
     if (key == "db") {
         const auto database = parse_database(value);
         if (!database) return tl::unexpected<Error>(database.error());
         to.database = *database;
+        return {};
+    }
+    if (key == "family") {
+        if (value != "0" && value != "4" && value != "6") return wrong("option family is none of 0, 4 and 6");
+        to.family = value.front() - '0';
+        return {};
+    }
+    if (const auto* other = std::ranges::find(foreign_options, key, &Foreign::key); other != foreign_options.end()) {
+        const std::string name = "option " + std::string(key) + " is another driver's";
+        if (!other->remedy.empty()) return wrong(name + ": " + std::string(other->remedy));
+        to.warnings.push_back(name + " and is ignored");
         return {};
     }
     if (key == "sentinel_user" || key == "sentinel_password") {
@@ -96,7 +164,7 @@ Result<void> parse_option(std::string_view key, std::string value, Endpoint& to)
     if (text == nullptr && key != "tls_verify") {
         // The key may be a piece of a password that should have been encoded.
         return wrong(
-            "an option is none of db, tls_ca, tls_cert, tls_key, tls_server_name, tls_verify, sentinel_user, "
+            "an option is none of db, family, tls_ca, tls_cert, tls_key, tls_server_name, tls_verify, sentinel_user, "
             "sentinel_password");
     }
     if (!to.tls) return wrong("option " + std::string(key) + " is for rediss:// and rediss+sentinel:// only");
@@ -229,6 +297,23 @@ Result<Endpoint> parse_url(std::string_view url) {
     }
     if (auto options = parse_options(query, to); !options) return tl::unexpected<Error>(options.error());
     return to;
+}
+
+Result<void> check_host(std::string_view text) {
+    if (text.find("://") != std::string_view::npos) {
+        return wrong("it is a URL, not a host: give it as redis (REDIS_URL)");
+    }
+    const std::string_view inner =
+        text.starts_with('[') && text.ends_with(']') ? text.substr(1, text.size() - 2) : text;
+    if (inner.size() != text.size()) return wrong("an address of IPv6 is written without brackets here");
+    if (std::ranges::count(text, ':') == 1) {
+        return wrong("it has a port, which has an option of its own: redis-port (REDIS_PORT)");
+    }
+    if (text.size() > max_host_bytes) return wrong("the host is longer than 253 bytes");
+    if (has_control(text) || text.find_first_of(" @/\\?#%,\"'") != std::string_view::npos) {
+        return wrong("the host has a character that no host has");
+    }
+    return {};
 }
 
 }  // namespace sio::redis

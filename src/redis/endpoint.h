@@ -38,6 +38,10 @@ struct Endpoint {
     std::string sentinel_username;
     std::string sentinel_password;
 
+    int family = 0;  ///< 4 or 6: of a name's addresses only those of IPv4 or IPv6; 0: all
+
+    std::vector<std::string> warnings;  ///< what of the URL counts for nothing, a sentence each
+
     /// For logs: `127.0.0.1:6379/0`, `unix:/run/redis.sock/0`, `tls host:6379/0`, `sentinel mymaster/0`; no secret.
     [[nodiscard]] std::string to_string() const;
 };
@@ -49,11 +53,16 @@ struct Endpoint {
 ///     redis+sentinel://[[user]:password@]host[:port][,host[:port]…]/master[/database][?options]
 ///                                                                        rediss+sentinel:// the same with TLS
 ///
-/// Options are `db`, and with TLS `tls_ca`, `tls_cert`, `tls_key`, `tls_server_name`, `tls_verify` (`yes` or `no`), and
-/// with sentinels `sentinel_user`, `sentinel_password`. User, password, path and options are percent-decoded. A
-/// sentinel's port is 26379 unless it is given.
+/// Options are `db`, `family` (4, 6 or 0, as ioredis has it), and with TLS `tls_ca`, `tls_cert`, `tls_key`,
+/// `tls_server_name`, `tls_verify` (`yes` or `no`), and with sentinels `sentinel_user`, `sentinel_password`. User,
+/// password, path and options are percent-decoded. A sentinel's port is 26379 unless it is given. An empty password of
+/// nobody, or of `default`, is none. Options of other drivers that mean nothing here are ignored with a warning; those
+/// that mean something are refused with the remedy.
 ///
 /// Errors: `config`, whose `what` is the reason only, naming the part that is wrong. A password is in none of them.
 Result<Endpoint> parse_url(std::string_view url);
+
+/// Whether `text` is a host by itself: a name or an address, neither a URL nor with a port. Errors: `config`, as above.
+Result<void> check_host(std::string_view text);
 
 }  // namespace sio::redis

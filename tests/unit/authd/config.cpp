@@ -9,6 +9,7 @@
 #include <map>
 #include <sstream>
 
+#include "authd/database_url.h"
 #include "authd/rights.h"
 #include "base/json.h"
 
@@ -139,12 +140,67 @@ Test(authd_config, secrets_are_not_shown) {
     cr_expect(daemon::config_text(options).find("hush") == std::string::npos);
 }
 
-Test(authd_config, what_only_prisma_knows_is_taken_out_of_the_url) {
-    std::string schema;
-    cr_expect(libpq_url("postgresql://u@h/d?schema=app%20x&connection_limit=5&sslmode=require&pgbouncer=true",
-                        schema) == "postgresql://u@h/d?sslmode=require");
-    cr_expect(schema == "app x");
-    schema.clear();
-    cr_expect(libpq_url("host=/run dbname=d", schema) == "host=/run dbname=d" && schema.empty());
-    cr_expect(libpq_url("postgres://h/d", schema) == "postgres://h/d");
+Test(authd_config, what_other_drivers_write_into_the_url_is_ignored_with_its_name) {
+    const auto prisma =
+        read_database_url("postgresql://u@h/d?schema=app%20x&connection_limit=5&sslmode=require&pgbouncer=true");
+    cr_assert(prisma.has_value(), "%s", prisma.error().what.c_str());
+    cr_expect(prisma->url == "postgresql://u@h/d?sslmode=require" && prisma->schema == "app x");
+    cr_assert(prisma->warnings.size() == 2);
+    cr_expect(prisma->warnings[0].starts_with("parameter connection_limit is another driver's and is ignored"));
+    cr_expect(prisma->warnings[1].starts_with("parameter pgbouncer is another driver's and is ignored"));
+    for (const std::string url : {"host=/run dbname=d password='x'", "postgres://h/d", "dbname='file:x'",
+                                  "postgres://h/d?channel_binding=require&application_name=a"}) {
+        const auto same = read_database_url(url);
+        cr_assert(same.has_value(), "%s: %s", url.c_str(), same.error().what.c_str());
+        cr_expect(same->url == url && same->schema.empty() && same->warnings.empty(), "%s", url.c_str());
+    }
+}
+
+Test(authd_config, what_means_the_same_in_other_words_is_translated_and_told) {
+    struct Case {
+        const char* given;
+        const char* taken;
+    };
+    const Case cases[] = {
+        {"postgres://h/d?sslmode=no-verify", "postgres://h/d?sslmode=require"},
+        {"postgres://h/d?a=&ssl=true", ""},
+        {"postgres://h/d?ssl=1&connect_timeout=3", "postgres://h/d?sslmode=require&connect_timeout=3"},
+        {"postgres://h/d?ssl=false", "postgres://h/d?sslmode=disable"},
+        {"jdbc:postgresql://h/d", "postgresql://h/d"},
+        {"postgresql+asyncpg://u:p@h/d", "postgresql://u:p@h/d"},
+        {"Postgres://h/d", "postgresql://h/d"},
+    };
+    for (const auto& [given, taken] : cases) {
+        const auto url = read_database_url(given);
+        if (*taken == '\0') {
+            cr_expect(!url.has_value(), "%s", given);
+            continue;
+        }
+        cr_assert(url.has_value(), "%s: %s", given, url.error().what.c_str());
+        cr_expect(url->url == taken && url->warnings.size() == 1, "%s became %s", given, url->url.c_str());
+    }
+}
+
+Test(authd_config, a_parameter_that_changes_the_meaning_is_refused_with_its_name_and_no_value) {
+    struct Case {
+        const char* given;
+        const char* want;
+    };
+    const Case cases[] = {
+        {"postgres://h/d?sslaccept=strict", "parameter sslaccept is another driver's: write sslmode=verify-full"},
+        {"postgres://h/d?sslidentity=hush.p12", "parameter sslidentity is another driver's: write sslcert=FILE"},
+        {"postgres://h/d?currentSchema=hush", "parameter currentSchema is another driver's: write schema=NAME"},
+        {"postgres://h/d?frobnicate=hush", "parameter frobnicate is not known to libpq: leave it out"},
+        {"postgres://h/d?sslmode=hush", "parameter sslmode is none of disable, allow"},
+        {"postgres://u:a?hush@h/d", "there is an @ after its ?: both are percent-encoded"},
+        {"prisma://hush/?api_key=hush", "it begins with prisma:, an address that only Prisma speaks to"},
+        {"mysql://u:hush@h/d", "it begins with mysql:, which is no PostgreSQL"},
+        {"file:./hush.db", "it begins with file:, which is no PostgreSQL"},
+    };
+    for (const auto& [given, want] : cases) {
+        const auto url = read_database_url(given);
+        cr_assert(!url.has_value(), "%s", given);
+        cr_expect(url.error().what.starts_with(want), "%s", url.error().what.c_str());
+        cr_expect(url.error().what.find("hush") == std::string::npos, "%s", url.error().what.c_str());
+    }
 }

@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "daemon/common.h"
+
 namespace {
 
 using namespace sio;
@@ -219,6 +221,82 @@ Test(options, a_file_may_hold_comments_blanks_and_carriage_returns) {
     const auto loaded = read(options, {"--config", file.path()});
     cr_assert(loaded.has_value(), "%s", loaded.error().what.c_str());
     cr_expect(s.name == "two words # kept" && s.verbose);
+}
+
+Test(options, what_stands_around_a_variable_is_taken_off_and_told_once) {
+    Settings s;
+    auto options = table(s);
+    const Variables variables{{"NAME", "\"two words\"\r"},
+                              {"PORT", "\xEF\xBB\xBF 8080 "},
+                              {"ORIGINS", "'https://a.example', \"https://b.example\""},
+                              {"HOSTS", "\"::1,127.0.0.1\""}};
+    Findings findings;
+    daemon::read(
+        options, {},
+        [&](const std::string& name) -> std::optional<std::string> {
+            const auto found = variables.find(name);
+            return found == variables.end() ? std::nullopt : std::optional(found->second);
+        },
+        findings);
+    cr_expect(!findings.has_mistakes());
+    cr_expect(s.name == "two words" && s.port == 8080, "'%s'", s.name.c_str());
+    cr_expect((s.origins == std::vector<std::string>{"https://a.example", "https://b.example"}));
+    cr_expect((s.hosts == std::vector<std::string>{"::1", "127.0.0.1"}));
+    cr_assert(findings.warnings().size() == 3, "%zu", findings.warnings().size());
+    cr_expect(findings.warnings()[0].starts_with(
+        "NAME: what stands around the value (quotes and a carriage return) is not taken for a part of it"));
+}
+
+Test(options, a_secret_keeps_what_stands_around_it_and_the_warning_does_not_tell_it) {
+    std::string password;
+    std::vector<Option> options{secret({.name = "password", .help = "A secret.", .env = {"PASSWORD"}}, password)};
+    Findings findings;
+    daemon::read(
+        options, {}, [](const std::string&) { return std::optional<std::string>("\"hush \""); }, findings);
+    cr_expect(password == "\"hush \"");
+    cr_assert(findings.warnings().size() == 1);
+    cr_expect(findings.warnings()[0].starts_with("PASSWORD: there is something around the secret (quotes and blanks)"));
+    cr_expect(findings.warnings()[0].find("hush") == std::string::npos);
+}
+
+Test(options, the_variable_of_a_linked_service_is_no_port) {
+    std::uint16_t port = 5;
+    std::vector<Option> options{number({.name = "port", .help = "A port.", .env = {"CACHE_PORT"}}, port, 1, 65535)};
+    for (const char* value : {"tcp://10.96.12.7:6379", "udp://[fd00::1]:53", "\"tcp://172.17.0.5:7000\"\r"}) {
+        Findings findings;
+        daemon::read(
+            options, {}, [&](const std::string&) { return std::optional<std::string>(value); }, findings);
+        cr_expect(!findings.has_mistakes() && port == 5, "%s", value);
+        cr_assert(findings.warnings().size() == 1);
+        cr_expect(findings.warnings()[0].starts_with("CACHE_PORT: '"), "%s", findings.warnings()[0].c_str());
+    }
+}
+
+Test(options, all_mistakes_are_told_at_once) {
+    const ConfigFile file("port = http\nnonsense = 1\npause = 3 weeks\n");
+    const std::string got =
+        complaint(Errc::usage, {"--config", file.path(), "--colour", "blue", "--memori", "2KB"}, {{"PORT", "x"}});
+    for (const std::string want : {"unknown option '--memori'; did you mean '--memory'?", ":1: port: 'http' is not",
+                                   ":2: unknown key 'nonsense'", ":3: pause: '3 weeks' is not", "PORT: port: 'x' is",
+                                   "--colour: 'blue' is not one of"}) {
+        cr_expect(got.find(want) != std::string::npos, "%s is not in\n%s", want.c_str(), got.c_str());
+    }
+}
+
+Test(options, levels_of_other_loggers_are_understood_in_any_case) {
+    LogConfig log;
+    std::vector<Option> options;
+    add_log_options(options, "Operation", log, "sio:*");
+    const auto level = [&](const std::string& word) {
+        log.level = log::Level::info;
+        const auto loaded = read(options, {}, {{"LOG_LEVEL", word}});
+        return loaded ? std::optional(log.level) : std::nullopt;
+    };
+    cr_expect(level("WARN") == log::Level::warn && level("Warning") == log::Level::warn);
+    cr_expect(level("verbose") == log::Level::debug && level("SILLY") == log::Level::trace);
+    cr_expect(level("fatal") == log::Level::error && level("30") == log::Level::info);
+    cr_expect(!level("loud") && !level("5"));
+    cr_expect((options[0].show() == std::vector<std::string>{"info"}));
 }
 
 Test(options, questions_are_recognised_and_answered_whatever_else_is_wrong) {

@@ -209,10 +209,20 @@ Test(config, the_engine_gets_what_was_said) {
     cr_expect(options.idle_timeout == 5000 && options.max_connections == 7 && options.websocket_origin_check);
 }
 
+Test(config, production_is_production_however_it_is_written) {
+    for (const char* value :
+         {"production", "\"production\"", "'Production' ", "PRODUCTION\r", "\xEF\xBB\xBFproduction"}) {
+        const std::vector<const char*> arguments{"--auth", "dev"};
+        cr_expect(start(arguments, environment_of({{"NODE_ENV", value}})).exit == 78, "%s", value);
+    }
+    const std::vector<const char*> arguments{"--auth", "dev"};
+    cr_expect(!start(arguments, environment_of({{"NODE_ENV", "\"development\""}})).exit);
+}
+
 Test(config, a_check_of_the_caller_can_refuse_the_start) {
     const std::vector<const char*> arguments{"--check-config"};
-    const auto started = start(arguments, environment_of({}), [](const Config&) -> Result<void> {
-        return fail(Errc::config, "cannot read routes: no such file");
+    const auto started = start(arguments, environment_of({}), [](daemon::Action, Config&, daemon::Findings& findings) {
+        findings.add({Errc::config, "cannot read routes: no such file"});
     });
     cr_expect(started.exit == 78);
     cr_expect(start(arguments, environment_of({})).exit == 0);

@@ -37,6 +37,36 @@ Test(redis_url, reads_user_and_password) {
     cr_expect(parsed("redis://:a+b@h").password == "a+b");
 }
 
+Test(redis_url, forgives_what_other_clients_take_and_says_so) {
+    const Endpoint nobody = parsed("redis://:@h:1");
+    cr_expect(nobody.username.empty() && nobody.password.empty() && nobody.port == 1 && nobody.warnings.size() == 1);
+    const Endpoint standard = parsed("rediss://default:@h");
+    cr_expect(standard.username.empty() && standard.password.empty() && standard.warnings.size() == 1);
+    cr_expect(parsed("redis://h?family=6").family == 6 && parsed("redis://h/2?family=4").family == 4);
+    cr_expect(parsed("redis://h?family=0").warnings.empty());
+    const Endpoint other = parsed("redis://h?protocol=3&maxRetriesPerRequest=5&db=2");
+    cr_expect(other.database == 2);
+    cr_expect((other.warnings == std::vector<std::string>{"option protocol is another driver's and is ignored",
+                                                          "option maxRetriesPerRequest is another driver's and is "
+                                                          "ignored"}));
+    const auto refused = [](std::string_view url) { return parse_url(url).error().what; };
+    cr_expect(refused("rediss://h?ssl_cert_reqs=none").find("tls_verify=no") != std::string::npos);
+    cr_expect(refused("redis://h?keyPrefix=x").find("option keyPrefix") == 0);
+    cr_expect(refused("redis://h?family=5") == "option family is none of 0, 4 and 6");
+    cr_expect(refused("redis://ann:@h") == "the password is empty: give it, or leave out the user");
+}
+
+Test(redis_url, a_host_by_itself_is_neither_a_url_nor_a_host_with_a_port) {
+    for (const std::string_view fine : {"redis", "10.0.0.9", "fd00::9", "cache.example.org"}) {
+        cr_expect(check_host(fine).has_value());
+    }
+    for (const std::string_view wrong : {"redis://:hush@h", "redis:6379", "[fd00::9]", "a b", "a,b"}) {
+        const auto result = check_host(wrong);
+        cr_assert(!result.has_value());
+        cr_expect(result.error().what.find("hush") == std::string::npos);
+    }
+}
+
 Test(redis_url, reads_unix_sockets) {
     const Endpoint plain = parsed("unix:///run/redis/redis.sock");
     cr_expect(plain.socket_path == "/run/redis/redis.sock" && plain.database == 0);
