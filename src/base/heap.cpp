@@ -21,9 +21,9 @@ namespace sio::base::heap {
 
 namespace {
 
-constexpr std::size_t block_header = sizeof(std::size_t);  // what glibc keeps before each block
-constexpr int mapped_above = 64 << 10;                     // bytes of one block
-constexpr int trimmed_above = 1 << 20;                     // bytes that are free at the end of the heap
+[[maybe_unused]] constexpr std::size_t block_header = sizeof(std::size_t);  // what glibc keeps before each block
+constexpr int mapped_above = 64 << 10;                                      // bytes of one block
+constexpr int trimmed_above = 1 << 20;  // bytes that are free at the end of the heap
 
 // Constant-initialized: allocations come before and after the life of everything else.
 std::atomic<std::size_t> in_use{0};
