@@ -37,6 +37,9 @@ public:
     static constexpr int max_events_per_turn = 256;  ///< bounds a turn to a few milliseconds
 
     static Result<Loop> create();
+    /// A loop whose clocks stand at `time` (milliseconds) until set_time() moves them: for tests, where time is an
+    /// argument. Drive it with turn(). Errors: `io`.
+    static Result<Loop> create_at(Millis time);
     Loop(Loop&& other) noexcept;
     Loop& operator=(Loop&&) = delete;
     ~Loop();
@@ -61,6 +64,11 @@ public:
 
     /// Runs turns until stop().
     void run();
+    /// Runs one turn, for which it waits at most `most` milliseconds; negative: as long as it takes. Returns whether
+    /// that left work for the next one.
+    bool turn(Millis most);
+    /// Moves the clocks of create_at() to `time`, which is not before what they show. The next turn sees it.
+    void set_time(Millis time) noexcept { given_time_ = time; }
     void stop() noexcept { running_ = false; }
 
     /// Milliseconds of CLOCK_MONOTONIC as read at the start of this turn.
@@ -76,12 +84,13 @@ public:
     static constexpr std::int64_t slow_turn = 10'000;  ///< microseconds
 
 private:
-    explicit Loop(int epoll_fd);
+    Loop(int epoll_fd, Millis given_time);
     void read_clock() noexcept;
     void measure_turn() noexcept;
 
     int epoll_fd_ = -1;
     bool running_ = false;
+    Millis given_time_ = -1;  // of create_at(); negative: the clocks are the system's
     Millis now_ = 0;
     Millis wall_offset_ = 0;
     std::int64_t turn_began_ = 0;  // microseconds
