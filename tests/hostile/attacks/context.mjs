@@ -65,8 +65,11 @@ export class Context {
         if (ahead > 0.005) await pause(ahead * 1000);
         if (socket.destroyed || !socket.writable) return false;
         if (!socket.write(bytes)) {
-            await Promise.race([new Promise((done) => socket.once("drain", done)), socket.gone, pause(Math.min(patience, this.left))]);
-            if (socket.writableLength > 8 * 1024 * 1024) { await pause(Math.min(patience, this.left)); }
+            let drained;
+            const drain = new Promise((done) => { drained = done; });
+            socket.once("drain", drained);
+            await Promise.race([drain, socket.gone, pause(Math.min(patience, this.left))]);
+            socket.off("drain", drained);
         }
         return !this.isOver && !socket.destroyed;
     }

@@ -174,7 +174,7 @@ async function tableForm() {
 // ---- all at once
 const addresses = 20;
 const limit = 256 * MiB;
-const kept = ["totalConnections", "connections", "sockets", "rooms", "socketConnections", "routesWaiting", "questions"];
+const kept = ["connections", "sockets", "rooms", "socketConnections", "routesWaiting", "questions"];
 
 /** What has to be as before: what the gateway holds, without what recovery keeps for its window. */
 async function state(server) {
