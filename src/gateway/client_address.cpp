@@ -1,5 +1,8 @@
 #include "gateway/client_address.h"
 
+#include <algorithm>
+#include <cstdint>
+
 #include "base/bytes.h"
 
 namespace sio::gateway {
@@ -8,12 +11,17 @@ namespace {
 
 constexpr std::size_t most_hops = 16;  // of proxies in a row
 
-/// Takes what follows the last `separator` outside of quotes off the end of `text`.
-std::string_view take_last(std::string_view& text, char separator) noexcept {
+enum class Quotes : std::uint8_t { plain, hide_separators };
+
+/// Takes what follows the last `separator` off the end of `text`; with Quotes::hide_separators, the last outside of
+/// quotes. A quote that is never closed hides nothing: a client has opened it to swallow what its proxy writes.
+std::string_view take_last(std::string_view& text, char separator, Quotes quotes) noexcept {
     std::size_t end = std::string_view::npos;
     bool is_quoted = false;
     for (std::size_t i = 0; i < text.size(); ++i) {
-        if (is_quoted && text[i] == '\\') {
+        if (quotes == Quotes::plain) {
+            if (text[i] == separator) end = i;
+        } else if (is_quoted && text[i] == '\\') {
             ++i;
         } else if (text[i] == '"') {
             is_quoted = !is_quoted;
@@ -21,6 +29,7 @@ std::string_view take_last(std::string_view& text, char separator) noexcept {
             end = i;
         }
     }
+    if (is_quoted) end = text.rfind(separator);
     const std::string_view last = text.substr(end == std::string_view::npos ? 0 : end + 1);
     text = text.substr(0, end == std::string_view::npos ? 0 : end);
     return base::trim(last);
@@ -29,13 +38,24 @@ std::string_view take_last(std::string_view& text, char separator) noexcept {
 /// The parameter `for` of an element of Forwarded; empty when there is none.
 std::string_view for_of(std::string_view element) noexcept {
     while (!element.empty()) {
-        const std::string_view pair = take_last(element, ';');
+        const std::string_view pair = take_last(element, ';', Quotes::hide_separators);
         const std::size_t equals = pair.find('=');
         if (equals != std::string_view::npos && base::equal_ignoring_case(base::trim(pair.substr(0, equals)), "for")) {
             return base::trim(pair.substr(equals + 1));
         }
     }
     return {};
+}
+
+/// `:` and a port, or an obfuscated one (RFC 7239, section 6).
+bool is_port(std::string_view text) noexcept {
+    if (text.size() < 2 || text.front() != ':') return false;
+    text.remove_prefix(1);
+    if (text.front() != '_') return base::parse_decimal(text, 65535).has_value();
+    return std::ranges::all_of(text, [](char c) {
+        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '_' ||
+               c == '-';
+    });
 }
 
 }  // namespace
@@ -52,7 +72,8 @@ Result<TrustedProxies> parse_trusted_proxies(std::string_view text) {
     }
     proxies.are_listed = true;
     while (!text.empty()) {
-        if (auto added = proxies.networks.add(take_last(text, ',')); !added) return tl::unexpected(added.error());
+        if (auto added = proxies.networks.add(take_last(text, ',', Quotes::plain)); !added)
+            return tl::unexpected(added.error());
     }
     return proxies;
 }
@@ -62,11 +83,13 @@ std::optional<net::Address> parse_forwarded_address(std::string_view text) {
     if (text.starts_with('[')) {
         const std::size_t close = text.find(']');
         if (close == std::string_view::npos) return std::nullopt;
-        if (close + 1 < text.size() && text[close + 1] != ':') return std::nullopt;
+        if (close + 1 < text.size() && !is_port(text.substr(close + 1))) return std::nullopt;
         text = text.substr(1, close - 1);
     } else if (const std::size_t colon = text.find(':'); colon != std::string_view::npos && colon == text.rfind(':')) {
+        if (!is_port(text.substr(colon))) return std::nullopt;
         text = text.substr(0, colon);  // one colon: a port behind an IPv4 address
     }
+    if (text.find_first_of("\", \t") != std::string_view::npos) return std::nullopt;  // in a zone, too
     text = text.substr(0, text.find('%'));
     const net::Address address = net::Address::from(text);
     if (address == net::Address{}) return std::nullopt;  // `::` is nobody's either
@@ -83,7 +106,7 @@ net::Address client_address(const proto::HttpHead& head, const net::Address& pee
         if (!base::equal_ignoring_case(head.headers[i].name, name)) continue;
         for (std::string_view rest = head.headers[i].value; !rest.empty();) {
             if (++hops > most_hops) return client;
-            const std::string_view element = take_last(rest, ',');
+            const std::string_view element = take_last(rest, ',', has_list ? Quotes::plain : Quotes::hide_separators);
             const auto address = parse_forwarded_address(has_list ? element : for_of(element));
             if (!address) return client;
             client = *address;

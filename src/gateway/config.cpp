@@ -470,7 +470,10 @@ std::vector<Option> options_of(Config& c) {
     add(number({.name = "max-connections-per-address",
                 .help = "Most connections from one address; 0 sets no limit.",
                 .cost = "A larger value lets one address take more of the connections."},
-               c.max_connections_per_address, 0, 100'000'000));
+               c.max_connections_per_address, 0, 100'000'000));    add(number({.name = "max-namespaces",
+                .help = "Most namespaces that match a pattern of the routes and have somebody in them, in all.",
+                .cost = "A larger value lets clients take that much memory, 3 KB each."},
+               c.max_namespaces, 1, 100'000'000));
     add(bytes({.name = "queue-bytes",
                .help = "Most unsent bytes kept for one client.",
                .cost = "A larger value lets each slow client take that much memory."},

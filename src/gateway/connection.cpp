@@ -475,7 +475,7 @@ void Connection::hand_over() {
     mode = Mode::dead;
     engine.loop().unwatch(fd, *this);
     engine.forget(*this);
-    Handover handover{base::UniqueFd(std::exchange(fd, -1)), address, exchange->goal, std::move(exchange->text)};
+    Handover handover{base::UniqueFd(std::exchange(fd, -1)), address, exchange->goal, std::move(exchange->text), peer};
     handover.bytes += input();
     engine.loop().dispose(this);
     exchange->way->take(std::move(handover));

@@ -4,9 +4,11 @@
 // EngineApp: the Socket.IO hub in the gateway, an echo in the conformance tests.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -95,6 +97,7 @@ struct Handover {
     net::Address address;  ///< the client's
     Tag tag;               ///< of the gateway that has the session
     std::string bytes;     ///< the request's head, and what has been read behind it
+    net::Address peer;     ///< who is at the other end: a proxy, perhaps
 };
 
 /// A way to another gateway. The engine asks them in turn about a request for a session that it does not have.
@@ -268,7 +271,8 @@ private:
     [[nodiscard]] std::size_t cost(const Session& session, bool own) const;
     [[nodiscard]] std::size_t whole_cost(const Session& session) const;
     [[nodiscard]] bool must_wait() const noexcept;
-    [[nodiscard]] std::vector<Holder> holders(const net::Address* address);
+    static constexpr std::size_t ends_per_turn = 64;
+    std::span<const Holder> costliest(const net::Address* address, std::array<Holder, ends_per_turn>& out);
     void end_over_limits();
     void relieve_share(const net::Address& address);
     void relieve_memory();

@@ -12,7 +12,7 @@ using proto::CloseReason;
 
 namespace {
 
-constexpr std::size_t worth_ending = std::size_t{32} << 10U;  // bytes: who holds less is not why memory is short
+constexpr std::size_t worth_ending = std::size_t{4} << 10U;   // bytes: who holds less is not why memory is short
 constexpr std::size_t reserve_bytes = std::size_t{8} << 20U;  // for what is under way when the system has no more
 
 }  // namespace
@@ -72,20 +72,29 @@ void Engine::end_over_limits() {
     relieve_memory();
 }
 
-/// Whoever holds something, the most expensive first. Sessions of `address` alone, if it is given.
-std::vector<Engine::Holder> Engine::holders(const net::Address* address) {
-    std::vector<Holder> all;
+/// The most expensive first, so many that a turn may end: of all, or of `address`. Allocates nothing: memory is short.
+std::span<const Engine::Holder> Engine::costliest(const net::Address* address, std::array<Holder, ends_per_turn>& out) {
+    std::size_t count = 0;
+    const auto cheaper = [](const Holder& a, const Holder& b) { return a.bytes > b.bytes; };  // the cheapest on top
+    const auto note = [&](const Holder& holder) {
+        if (count == out.size()) {
+            if (holder.bytes <= out.front().bytes) return;
+            std::pop_heap(out.begin(), out.end(), cheaper);
+            --count;
+        }
+        out[count++] = holder;
+        std::push_heap(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(count), cheaper);
+    };
     for (const auto& session : sessions_) {
         if (session == nullptr || (address != nullptr && session->address != *address)) continue;
-        if (address != nullptr) session->charge.set(accounts_, *address, cost(*session, true));
-        all.push_back({whole_cost(*session), session->slot, nullptr});
+        note({whole_cost(*session), session->slot, nullptr});
     }
     for (Connection* one = connections_; one != nullptr; one = one->next) {
         if (one->generation != 0 || (address != nullptr && one->counted != *address)) continue;
-        all.push_back({one->cost(), 0, one});
+        note({one->cost(), 0, one});
     }
-    std::ranges::sort(all, std::ranges::greater{}, &Holder::bytes);
-    return all;
+    std::sort_heap(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(count), cheaper);
+    return {out.data(), count};
 }
 
 void Engine::end(const Holder& holder, Account account) {
@@ -103,7 +112,13 @@ void Engine::end(const Holder& holder, Account account) {
 
 void Engine::relieve_share(const net::Address& address) {
     if (!accounts_.is_over(address)) return;
-    for (const Holder& holder : holders(&address)) {
+    for (const auto& session : sessions_) {  // what they hold may be less by now
+        if (session != nullptr && session->address == address) {
+            session->charge.set(accounts_, address, cost(*session, true));
+        }
+    }
+    std::array<Holder, ends_per_turn> most;
+    for (const Holder& holder : costliest(&address, most)) {
         if (!accounts_.is_over(address)) return;
         end(holder, Account::address);
     }
@@ -125,7 +140,8 @@ void Engine::relieve_memory() {
     if (pressure != Accounts::Pressure::critical) return;
     std::size_t freed = 0;
     const std::size_t goal = std::max(accounts_.excess(in_use), base::heap::is_spent() ? reserve_bytes : 0);
-    for (const Holder& holder : holders(nullptr)) {
+    std::array<Holder, ends_per_turn> most;
+    for (const Holder& holder : costliest(nullptr, most)) {
         if (freed >= goal || holder.bytes < worth_ending) break;
         end(holder, Account::memory);
         freed += holder.bytes;

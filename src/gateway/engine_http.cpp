@@ -82,8 +82,11 @@ bool Engine::identify(Connection& connection) {
     const proto::HttpHead& head = connection.exchange->head;
     const net::Address address = client_address(head, connection.peer, options_.proxies);
     connection.address = address;
-    if (address == connection.counted) return true;
-    if (!may_connect(address)) {
+    // A listed proxy's own requests, to see whether we live, are nobody's.
+    const bool is_proxy = options_.proxies.are_listed && options_.proxies.contains(address);
+    const net::Address counted = is_proxy ? net::Address{} : address;
+    if (counted == connection.counted) return true;
+    if (!may_connect(counted)) {
         ++stats_.connections_refused;
         log::debug("gateway", "connection_refused", {{"address", address.to_string()}});
         connection.close_after_reply = true;
@@ -95,8 +98,8 @@ bool Engine::identify(Connection& connection) {
         return false;
     }
     uncount(connection.counted);
-    connection.counted = address;
-    hold(address);
+    connection.counted = counted;
+    hold(counted);
     return true;
 }
 

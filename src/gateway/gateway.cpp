@@ -38,6 +38,7 @@ HubOptions hub_options(const Config& config) {
     options.rate_window = config.rate_limit ? config.rate_limit->per.count() : 60'000;
     options.auth = config.auth;
     options.max_payload = config.max_payload;
+    options.max_namespaces = config.max_namespaces;
     return options;
 }
 
@@ -481,6 +482,7 @@ std::string Gateway::metrics() {
         .number("events", n(hub.events_in))
         .number("eventsLimited", n(hub.events_limited))
         .number("protocolErrors", n(hub.protocol_errors))
+        .number("namespacesRefused", n(hub.namespaces_refused))
         .number("broadcasts", n(hub.broadcasts))
         .number("deliveries", n(hub.deliveries))
         .number("volatileDropped", n(hub.volatile_dropped))
@@ -643,6 +645,8 @@ std::string Gateway::prometheus() {
     out.counter("sio_clients_too_slow_total", "Clients disconnected for a full queue.", engine.queue_overflows);
     out.counter("sio_events_total", "Client events received.", hub.events_in);
     out.counter("sio_events_limited_total", "Client events over the rate limit.", hub.events_limited);
+    out.counter("sio_namespaces_refused_total", "CONNECTs for more namespaces of patterns than max-namespaces.",
+                hub.namespaces_refused);
     out.counter("sio_protocol_errors_total", "Connections closed for a protocol violation.", hub.protocol_errors);
     out.counter("sio_waiting_overflows_total", "Connections closed for what they sent before a CONNECT was answered.",
                 hub.waiting_too_long);

@@ -70,7 +70,7 @@ public:
     }
     std::optional<Millis> limited(const Socket& socket) override {
         return user_limits_ == nullptr ? std::nullopt : user_limits_->take(socket.user);
-    }
+    }    [[nodiscard]] std::size_t cost(const Socket& socket) const override { return runner_.waiting_bytes(socket.id); }
     bool on_http(const proto::HttpHead& head, HttpAnswer& answer) override;
 
 private:

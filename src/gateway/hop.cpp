@@ -283,11 +283,11 @@ private:
         getsockopt(owner_.fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
         if (error == ECONNREFUSED) {  // the owner is gone, and its sessions with it: the client is told so here
             ++hops_.stats_.failures;
-            Handover back{take_client(), handover_.address, handover_.tag, std::move(handover_.bytes)};
+            Handover back{take_client(), handover_.address, handover_.tag, std::move(handover_.bytes), handover_.peer};
             back.bytes.append(owner_.out);
             Engine& engine = hops_.engine_;
             end();
-            engine.adopt(std::move(back.fd), back.address, back.bytes, true);
+            engine.adopt(std::move(back.fd), back.peer, back.bytes, true);
             return false;
         }
         if (error != 0) {

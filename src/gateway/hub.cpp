@@ -20,6 +20,7 @@ namespace {
 constexpr std::size_t bulk_threshold = 64;       // fan-outs to more recipients are written in slices
 constexpr std::size_t max_nsp_bytes = 256;       // of a namespace's name
 constexpr std::size_t max_namespaces = 64;       // joined by one connection
+constexpr std::uint64_t far_over = 10;           // times the rate limit
 constexpr std::size_t max_waiting_packets = 64;  // of a client whose CONNECT is not answered yet
 constexpr std::size_t id_length = 20;
 constexpr std::size_t max_pid_bytes = 100;
@@ -70,14 +71,20 @@ void Hub::start(Engine& engine) {
 void Hub::purge() {
     const Millis now = engine_->loop().now();
     for (const auto& log : logs_) log->purge(now);
+    for (const auto& [name, nsp] : namespaces_) nsp->saved.purge(now);
+    drop_unused(false);
+    finished_waits_.clear();
+}
+
+/// Drops namespaces of patterns that nobody is in. `with_saved`: also those where somebody may return.
+void Hub::drop_unused(bool with_saved) {
     for (auto entry = namespaces_.begin(); entry != namespaces_.end();) {
         Namespace& nsp = *entry->second;
-        nsp.saved.purge(now);
-        const bool unused = nsp.is_dynamic && nsp.everyone.empty() && nsp.saved.count() == 0;
-        if (unused && backbone_ != nullptr) backbone_->closing(nsp);
-        entry = unused ? namespaces_.erase(entry) : std::next(entry);
+        const bool is_unused = nsp.is_dynamic && nsp.everyone.empty() && (with_saved || nsp.saved.count() == 0);
+        if (is_unused) --dynamic_namespaces_;
+        if (is_unused && backbone_ != nullptr) backbone_->closing(nsp);
+        entry = is_unused ? namespaces_.erase(entry) : std::next(entry);
     }
-    finished_waits_.clear();
 }
 
 // --- finding --------------------------------------------------------------------------------------------------------
@@ -93,6 +100,7 @@ Namespace& Hub::make_namespace(std::string_view name, bool is_dynamic) {
     const std::size_t stream = backbone_ != nullptr ? backbone_->stream_of_namespace(name) : 0;
     auto made = std::make_unique<Namespace>(std::string(name), *logs_[stream], budget_, options_.recovery_window);
     made->is_dynamic = is_dynamic;
+    if (is_dynamic) ++dynamic_namespaces_;
     made->serial = ++namespaces_made_;
     Namespace& nsp = *namespaces_.emplace(std::string(name), std::move(made)).first->second;
     if (backbone_ != nullptr) backbone_->opened(nsp);
@@ -451,10 +459,16 @@ void Hub::settle(std::uint64_t key, Socket* leaving) {
 }
 
 void Hub::on_ack(Socket& socket, const proto::SioPacket& packet) {
-    if (!packet.id) return;
+    if (!packet.id) {
+        spend(socket.slot);
+        return;
+    }
     const std::uint64_t key = ack_key(*socket.nsp, *packet.id);
     const auto owed = std::find(socket.asked.begin(), socket.asked.end(), key);
-    if (owed == socket.asked.end()) return;  // unknown, late or repeated
+    if (owed == socket.asked.end()) {  // unknown, late or repeated
+        spend(socket.slot);
+        return;
+    }
     socket.asked.erase(owed);
     const auto found = waits_.find(key);
     if (found == waits_.end()) return;
@@ -631,6 +645,7 @@ std::size_t Hub::cost(Slot slot) const {
     for (const std::string& name : client.left) bytes += sizeof(std::string) + name.capacity();
     for (const auto& knock : client.knocks) bytes += knock->cost();
     for (const auto& socket : client.sockets) {
+        bytes += handlers_.cost(*socket);
         bytes += sizeof(Socket) + socket->auth.capacity() + socket->data.capacity() + socket->room_bytes;
         bytes += socket->seats.capacity() * sizeof(Socket::Seat) + socket->asked.capacity() * sizeof(std::uint64_t);
         for (const Stay& stay : socket->past) bytes += sizeof(Stay) + stay.room.capacity();
@@ -694,6 +709,7 @@ void Hub::on_packet(Slot slot, const Result<std::optional<proto::SioPacket>>& de
         const auto found = std::ranges::find_if(knocks, [&](const auto& one) { return one->nsp == packet.nsp; });
         if (found != knocks.end()) {
             if (packet.type == SioType::disconnect) {
+                if (!spend(slot)) return;
                 clients_[slot]->leave(packet.nsp);
                 const std::unique_ptr<Knock> gone = std::move(*found);
                 knocks.erase(found);
@@ -709,7 +725,10 @@ void Hub::on_packet(Slot slot, const Result<std::optional<proto::SioPacket>>& de
             return;
         }
         const auto& left = clients_[slot]->left;
-        if (std::find(left.begin(), left.end(), packet.nsp) != left.end()) return;
+        if (std::find(left.begin(), left.end(), packet.nsp) != left.end()) {
+            spend(slot);
+            return;
+        }
         protocol_error(slot, "a packet for a namespace that is not joined");
         return;
     }
@@ -718,13 +737,18 @@ void Hub::on_packet(Slot slot, const Result<std::optional<proto::SioPacket>>& de
 
 void Hub::dispatch(Socket& socket, const proto::SioPacket& packet) {
     if (packet.type == SioType::disconnect) {
-        remove_socket(socket, "client namespace disconnect", false);
+        if (spend(socket.slot)) remove_socket(socket, "client namespace disconnect", false);
     } else if (packet.is_ack()) {
         on_ack(socket, packet);
     } else {
         ++stats_.events_in;
-        if (packet.json.empty()) return;  // `42` alone: Node tolerates it, and nobody is told
+        const Slot slot = socket.slot;
+        if (packet.json.empty()) {  // `42` alone: Node tolerates it, and nobody is told
+            spend(slot);
+            return;
+        }
         if (const auto wait = limited(socket)) {
+            if (engine_->session(slot) == nullptr) return;
             ++stats_.events_limited;
             if (packet.id) {
                 acknowledge(socket, *packet.id,
@@ -741,15 +765,32 @@ void Hub::dispatch(Socket& socket, const proto::SioPacket& packet) {
 }
 
 std::optional<Millis> Hub::limited(Socket& socket) {
-    if (options_.rate_limit > 0) {
-        const Millis now = engine_->loop().now();
-        if (socket.window_events == 0 || now - socket.window_start >= options_.rate_window) {
-            socket.window_start = now;
-            socket.window_events = 0;
-        }
-        if (++socket.window_events > options_.rate_limit) return socket.window_start + options_.rate_window - now;
+    const auto wait = over_rate(socket.slot);
+    return wait || engine_->session(socket.slot) == nullptr ? wait : handlers_.limited(socket);
+}
+
+/// Counts a packet of a connection: all its namespaces share one window, whatever it joins and leaves. Nothing: it is
+/// within the limit; else how long until the next window. Who is far over it is told nothing more: his connection ends.
+std::optional<Millis> Hub::over_rate(Slot slot) {
+    if (options_.rate_limit == 0) return std::nullopt;
+    Client& client = *clients_[slot];
+    const Millis now = engine_->loop().now();
+    if (client.window_events == 0 || now - client.window_start >= options_.rate_window) {
+        client.window_start = now;
+        client.window_events = 0;
     }
-    return handlers_.limited(socket);
+    if (++client.window_events <= options_.rate_limit) return std::nullopt;
+    const Millis wait = client.window_start + options_.rate_window - now;
+    if (client.window_events > far_over * std::uint64_t{options_.rate_limit}) {
+        protocol_error(slot, "far more packets than rate-limit allows");
+    }
+    return wait;
+}
+
+/// Counts a packet that leads to nothing. False: its connection has ended.
+bool Hub::spend(Slot slot) {
+    static_cast<void>(over_rate(slot));
+    return engine_->session(slot) != nullptr;
 }
 
 void Hub::refuse(Slot slot, std::string_view nsp, std::string_view message, std::string_view data) {
@@ -865,7 +906,14 @@ void Hub::replace(Slot slot, std::string_view name) {
 
 void Hub::connect(Slot slot, const proto::SioPacket& packet) {
     if (packet.nsp.size() > max_nsp_bytes) {
-        refuse(slot, packet.nsp, "Invalid namespace", {});
+        if (spend(slot)) refuse(slot, packet.nsp, "Invalid namespace", {});
+        return;
+    }
+    if (const auto wait = over_rate(slot)) {
+        if (engine_->session(slot) == nullptr) return;
+        ++stats_.events_limited;
+        refuse(slot, packet.nsp, "rate limit exceeded",
+               R"({"code":"rate_limited","retryAfterMs":)" + std::to_string(*wait) + '}');
         return;
     }
     replace(slot, packet.nsp);
@@ -972,6 +1020,14 @@ void Hub::enter(Slot slot, std::unique_ptr<Knock> knock) {
     if (admission.kind != Admission::Kind::open) {
         const bool unknown = admission.kind == Admission::Kind::unknown;
         refuse(slot, knock->nsp, unknown ? "Invalid namespace" : admission.message, admission.data);
+        if (passes_ != nullptr) passes_->unused(given_up);
+        return;
+    }
+    const bool is_new = admission.is_dynamic && namespaces_.find(knock->nsp) == namespaces_.end();
+    if (is_new && dynamic_namespaces_ >= options_.max_namespaces) drop_unused(true);
+    if (is_new && dynamic_namespaces_ >= options_.max_namespaces) {
+        ++stats_.namespaces_refused;
+        refuse(slot, knock->nsp, "Too many namespaces", {});
         if (passes_ != nullptr) passes_->unused(given_up);
         return;
     }

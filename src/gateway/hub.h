@@ -107,8 +107,6 @@ struct Socket {
     std::size_t index_in_namespace = 0;
     Position connected_at;  ///< where the log stood
     Millis connected_wall_clock = 0;
-    Millis window_start = 0;  ///< of the rate limit
-    std::uint32_t window_events = 0;
     bool recovered = false;
     bool is_known = false;      ///< on_connect() has told of it
     bool leaving = false;       ///< being removed: no verb disconnects it again
@@ -204,6 +202,11 @@ public:
     }
     /// Whether this socket's user has sent too much: how long until he may send again; nothing when he may now.
     virtual std::optional<Millis> limited(const Socket& socket) = 0;
+    /// Bytes that are kept for this socket elsewhere.
+    [[nodiscard]] virtual std::size_t cost(const Socket& socket) const {
+        static_cast<void>(socket);
+        return 0;
+    }
     /// Requests for paths that are not Engine.IO's.
     virtual bool on_http(const proto::HttpHead& head, HttpAnswer& answer) = 0;
 };
@@ -213,8 +216,9 @@ struct HubOptions {
     Millis recovery_window = 120'000;
     std::size_t recovery_bytes = 64U << 20U;
     Millis connect_timeout = 45'000;
-    Millis attachment_timeout = 30'000;  ///< from an event to the last of its attachments
-    std::uint32_t rate_limit = 100;      ///< events per socket and rate_window; 0: no limit
+    Millis attachment_timeout = 30'000;   ///< from an event to the last of its attachments
+    std::uint32_t rate_limit = 100;       ///< events, CONNECTs and the like per connection and rate_window; 0: no limit
+    std::size_t max_namespaces = 10'000;  ///< by patterns, in all
     Millis rate_window = 60'000;
     AuthMode auth = AuthMode::none;
     std::size_t max_payload = 1'000'000;
@@ -230,7 +234,8 @@ struct HubStats {
     std::uint64_t replays_ended = 0;  ///< clients that were behind and for which the log had not all any more
     std::uint64_t replayed = 0;       ///< events that were sent from the log
     std::uint64_t events_in = 0;
-    std::uint64_t events_limited = 0;
+    std::uint64_t events_limited = 0;      ///< and CONNECTs
+    std::uint64_t namespaces_refused = 0;  ///< CONNECTs for one more namespace of a pattern
     std::uint64_t protocol_errors = 0;
     std::uint64_t broadcasts = 0;
     std::uint64_t deliveries = 0;
@@ -387,6 +392,9 @@ private:
     void finish(std::uint64_t key);
     void leave_seat(Socket& socket, std::size_t seat);
     std::optional<Millis> limited(Socket& socket);
+    std::optional<Millis> over_rate(Outbox::Slot slot);
+    bool spend(Outbox::Slot slot);
+    void drop_unused(bool with_saved);
     [[nodiscard]] bool client_wants_offset(const Session& session) const;
     template <typename Visit>
     void visit(Namespace& nsp, const Selection& selection, Visit&& each);
@@ -453,6 +461,7 @@ private:
     std::vector<std::string_view> except_;     // scratch
     std::string scratch_;
     std::size_t socket_count_ = 0;
+    std::size_t dynamic_namespaces_ = 0;
     std::uint64_t namespaces_made_ = 0;
     std::uint64_t tickets_ = 0;
 };

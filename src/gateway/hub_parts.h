@@ -63,6 +63,8 @@ struct Hub::Client final : base::Timer {
     proto::SioDecoder decoder;
     std::vector<std::unique_ptr<Socket>> sockets;
     std::vector<std::unique_ptr<Knock>> knocks;
+    Millis window_start = 0;  ///< of the rate limit, over all namespaces and CONNECTs
+    std::uint32_t window_events = 0;
 
     /// Namespaces whose CONNECT was refused, or that the server has left: what was on its way to them is dropped
     /// instead of ending the connection. The last few are remembered.

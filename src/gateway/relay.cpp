@@ -95,9 +95,9 @@ public:
     [[nodiscard]] bool is_full() const noexcept { return queue_.size() >= max_waiting || bytes_ >= max_waiting_bytes; }
 
     void push(Handover handover) {
-        Message message{std::move(handover.fd), handover.address, {}, 0};
+        Message message{std::move(handover.fd), handover.peer, {}, 0};
         message.wire.reserve(header_bytes + handover.bytes.size());
-        append_relay_header(message.wire, handover.address, handover.bytes.size());
+        append_relay_header(message.wire, handover.peer, handover.bytes.size());
         message.wire += handover.bytes;
         bytes_ += message.wire.size();
         queue_.push_back(std::move(message));
@@ -133,7 +133,8 @@ public:
         for (Message& message : queue_) {
             ++relay_.stats_.failures;
             if (!message.fd) continue;
-            back.push_back({std::move(message.fd), message.address, tag_, message.wire.substr(header_bytes)});
+            back.push_back(
+                {std::move(message.fd), message.address, tag_, message.wire.substr(header_bytes), message.address});
         }
         queue_.clear();
         return back;
@@ -422,9 +423,7 @@ void Relay::take(Handover handover) {
 }
 
 // The session's gateway is gone, and its sessions with it: the client is told so here.
-void Relay::keep_here(Handover handover) {
-    engine_.adopt(std::move(handover.fd), handover.address, handover.bytes, true);
-}
+void Relay::keep_here(Handover handover) { engine_.adopt(std::move(handover.fd), handover.peer, handover.bytes, true); }
 
 std::size_t Relay::descriptors() const noexcept {
     std::size_t count = 0;

@@ -20,6 +20,8 @@ struct Origin {
     std::string nsp;
     Id sid;
     std::optional<std::uint64_t> ack;
+    std::string user;
+    std::size_t bytes = 0;  // kept by the list
 };
 
 // Credentials are for the authentication alone: a template cannot pass them on.
@@ -99,7 +101,7 @@ public:
     }
 
     void ask(const routes::Message& message, routes::Milliseconds timeout, std::unique_ptr<routes::Run> rest) override {
-        if (!may_wait("ask")) return;
+        if (!may_wait("ask", *rest)) return;
         Selection self;
         self.sockets.emplace_back(sid_.view());
         auto waiting = std::make_shared<std::unique_ptr<routes::Run>>(std::move(rest));
@@ -118,7 +120,7 @@ public:
 
     void hand(std::string_view handler, const routes::Message& message, routes::Milliseconds timeout,
               std::unique_ptr<routes::Run> rest) override {
-        if (!may_wait("hand")) return;
+        if (!may_wait("hand", *rest)) return;
         auto waiting = std::make_shared<std::unique_ptr<routes::Run>>(std::move(rest));
         const auto done = [&runner = runner_, origin = origin(), waiting](const HandAnswer& given) {
             Answer answer;
@@ -139,7 +141,7 @@ public:
 
     void publish(const routes::Publication& publication, routes::Milliseconds timeout,
                  std::unique_ptr<routes::Run> rest) override {
-        if (!may_wait("publish")) return;
+        if (!may_wait("publish", *rest)) return;
         auto waiting = std::make_shared<std::unique_ptr<routes::Run>>(std::move(rest));
         std::optional<std::string> refused;
         if (runner_.outbound_ == nullptr) {
@@ -194,7 +196,7 @@ public:
 
     void authorize(std::span<const std::string> rooms, std::string_view room_token,
                    std::unique_ptr<routes::Run> rest) override {
-        if (!may_wait("granted")) return;
+        if (!may_wait("granted", *rest)) return;
         auto waiting = std::make_shared<std::unique_ptr<routes::Run>>(std::move(rest));
         // known() has seen that there is somebody to ask, and about whom.
         runner_.authority_->may_join(
@@ -239,7 +241,7 @@ public:
     /// Ends a wait that may_wait() has allowed; called once for each.
     static void go_on(RouteRunner& runner, const Origin& origin, std::unique_ptr<routes::Run> run,
                       const Answer& answer) {
-        --runner.lists_waiting_;
+        runner.end_wait(origin.sid, origin.user, origin.bytes);
         Namespace* nsp = runner.hub_->find_namespace(origin.nsp);
         if (nsp == nullptr) return;
         SocketHost host(runner, *nsp, origin.sid, runner.hub_->find_socket(*nsp, origin.sid), origin.ack);
@@ -247,16 +249,15 @@ public:
     }
 
 private:
-    bool may_wait(std::string_view verb) {
-        if (runner_.lists_waiting_ >= max_waiting) {
-            ++runner_.lists_refused_;
-            constexpr std::string_view why = "too many lists wait already";
-            stopped(verb, "unavailable", why);
-            ack(R"({"error":"unavailable","reason":)" + json::quote(why) + '}', {});
-            return false;
-        }
-        ++runner_.lists_waiting_;
-        return true;
+    bool may_wait(std::string_view verb, const routes::Run& rest) {
+        waiting_user_ = rest.user_id();
+        waiting_bytes_ = rest.bytes_held();
+        const std::string_view why = runner_.begin_wait(sid_, waiting_user_, waiting_bytes_);
+        if (why.empty()) return true;
+        ++runner_.lists_refused_;
+        stopped(verb, "unavailable", why);
+        ack(R"({"error":"unavailable","reason":)" + json::quote(why) + '}', {});
+        return false;
     }
     static std::string not_granted(std::string_view room) {
         return "the room " + json::quote(room) + " is not granted";
@@ -273,7 +274,7 @@ private:
     }
     /// Of a socket that is here and has a pass.
     [[nodiscard]] Holder holder() const { return {socket_->user, socket_->pass->session, socket_->pass->claims}; }
-    [[nodiscard]] Origin origin() const { return {nsp_.name, sid_, ack_}; }
+    [[nodiscard]] Origin origin() const { return {nsp_.name, sid_, ack_, waiting_user_, waiting_bytes_}; }
     [[nodiscard]] const Session* session() const {
         return socket_ == nullptr ? nullptr : runner_.hub_->engine().session(socket_->slot);
     }
@@ -283,6 +284,8 @@ private:
     Id sid_;
     Socket* socket_;
     std::optional<std::uint64_t> ack_;
+    std::string waiting_user_;  // of the list that may_wait() has let wait
+    std::size_t waiting_bytes_ = 0;
 };
 
 /// Takes what on_online and on_offline emit; the file is checked to have nothing else there.
@@ -354,10 +357,45 @@ private:
 };
 
 void RouteRunner::SocketHost::schedule(routes::Milliseconds delay, std::unique_ptr<routes::Run> rest) {
-    if (!may_wait("after")) return;
+    if (!may_wait("after", *rest)) return;
     runner_.delayed_.push_back(std::make_unique<Delayed>(runner_, origin(), std::move(rest)));
     net::Loop& loop = runner_.hub_->engine().loop();
     loop.timers().arm(*runner_.delayed_.back(), loop.now() + delay.count());
+}
+
+std::string_view RouteRunner::begin_wait(const Id& sid, const std::string& user, std::size_t bytes) {
+    if (lists_waiting_ >= max_waiting) return "too many lists wait already";
+    const auto of_socket = waiting_of_socket_.find(sid);
+    const Share share = of_socket == waiting_of_socket_.end() ? Share{} : of_socket->second;
+    if (share.lists >= max_waiting_of_socket) return "too many lists of this client wait already";
+    if (share.lists > 0 && share.bytes + bytes > max_waiting_bytes)
+        return "the lists of this client that wait are too large";
+    if (!user.empty()) {
+        const auto of_user = waiting_of_user_.find(user);
+        if (of_user != waiting_of_user_.end() && of_user->second >= max_waiting_of_user) {
+            return "too many lists of this user wait already";
+        }
+        ++waiting_of_user_[user];
+    }
+    ++lists_waiting_;
+    waiting_of_socket_[sid] = {share.lists + 1, share.bytes + bytes};
+    return {};
+}
+
+void RouteRunner::end_wait(const Id& sid, const std::string& user, std::size_t bytes) {
+    --lists_waiting_;
+    if (const auto of_socket = waiting_of_socket_.find(sid); of_socket != waiting_of_socket_.end()) {
+        of_socket->second.bytes -= bytes;
+        if (--of_socket->second.lists == 0) waiting_of_socket_.erase(of_socket);
+    }
+    if (const auto of_user = waiting_of_user_.find(user); of_user != waiting_of_user_.end()) {
+        if (--of_user->second == 0) waiting_of_user_.erase(of_user);
+    }
+}
+
+std::size_t RouteRunner::waiting_bytes(const Id& sid) const {
+    const auto found = waiting_of_socket_.find(sid);
+    return found == waiting_of_socket_.end() ? 0 : found->second.bytes;
 }
 
 RouteRunner::RouteRunner() = default;
@@ -460,7 +498,7 @@ void RouteRunner::on_event(Socket& socket, const proto::SioPacket& packet) {
         }
         return;
     }
-    Origin origin{socket.nsp->name, socket.id, packet.id};
+    Origin origin{socket.nsp->name, socket.id, packet.id, {}, 0};
     tap_->hand(socket, name, context.event, context.args, context.attachments, packet.id.has_value(),
                routes::default_timeout.count(), [this, origin](const HandAnswer& answer) {
                    Namespace* nsp = hub_->find_namespace(origin.nsp);

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/log_throttle.h"
@@ -73,6 +74,12 @@ public:
     /// Lists that wait at a time, for a delay, a right, a client's answer or a handler's; the next is stopped:
     /// `unavailable`.
     static constexpr std::size_t max_waiting = 10'000;
+    /// Of these, one socket's and one user's; and the bytes that those of one socket keep of their events.
+    static constexpr std::size_t max_waiting_of_socket = 100;
+    static constexpr std::size_t max_waiting_of_user = 1'000;
+    static constexpr std::size_t max_waiting_bytes = std::size_t{4} << 20U;
+    /// Bytes that the lists of this socket that wait keep.
+    [[nodiscard]] std::size_t waiting_bytes(const Id& sid) const;
     [[nodiscard]] std::size_t lists_waiting() const noexcept { return lists_waiting_; }
     [[nodiscard]] std::uint64_t lists_stopped() const noexcept { return lists_stopped_; }
     /// Of the stopped, those that could not wait.
@@ -85,6 +92,14 @@ private:
     class PresenceHost;
     struct Delayed;
 
+    struct Share {
+        std::size_t lists = 0;
+        std::size_t bytes = 0;
+    };
+    /// Why a list may not wait; nothing: it is counted, until it goes on.
+    std::string_view begin_wait(const Id& sid, const std::string& user, std::size_t bytes);
+    void end_wait(const Id& sid, const std::string& user, std::size_t bytes);
+
     void run(Socket& socket, const routes::ActionList& list, routes::Context& context,
              std::optional<std::uint64_t> ack);
 
@@ -95,6 +110,8 @@ private:
     std::shared_ptr<const routes::Routes> routes_ = std::make_shared<const routes::Routes>();
     std::vector<std::unique_ptr<Delayed>> delayed_;
     std::size_t lists_waiting_ = 0;
+    std::unordered_map<Id, Share, IdHash> waiting_of_socket_;
+    StringMap<std::size_t> waiting_of_user_;
     std::uint64_t lists_stopped_ = 0;
     std::uint64_t lists_refused_ = 0;
     std::uint64_t events_without_route_ = 0;

@@ -54,6 +54,15 @@ Test(client_address, what_cannot_be_read_is_taken_for_whoever_passed_it_on) {
     }
 }
 
+Test(client_address, a_quote_that_is_never_closed_hides_nothing_of_what_the_proxy_adds) {
+    for (const std::string_view forged : {"6.6.6.6:\"", "[6.6.6.6]:\"", "6.6.6.6%%\"", "\"", "\\\"", "for=\"6.6.6.6"}) {
+        cr_expect(client("on", "X-Forwarded-For: " + std::string(forged) + ", 203.0.113.7\r\n") == "203.0.113.7", "%s",
+                  std::string(forged).c_str());
+    }
+    cr_expect(client("on", "Forwarded: for=6.6.6.6;x=\", for=203.0.113.7\r\n") == "203.0.113.7");
+    cr_expect(client("on", "X-Forwarded-For: 203.0.113.7:x\r\n") == "10.0.0.1");
+}
+
 Test(client_address, several_listed_proxies_in_a_row_are_passed_over) {
     constexpr std::string_view listed = "10.0.0.0/8,2001:db8:1::/48";
     cr_expect(client(listed, "X-Forwarded-For: 6.6.6.6, 198.51.100.5, 10.0.0.7, 10.9.9.9\r\n") == "198.51.100.5");
