@@ -95,7 +95,7 @@ int run_stat(const Invocation& invocation) {
         switch (invocation.format()) {
             case Format::table: {
                 // On a terminal the new figures take the place of the old.
-                if (watching && Output::is_terminal()) out.line("\x1b[H\x1b[2J");
+                if (watching) out.clear();
                 Table table{{"COUNTER", "VALUE"}};
                 print_counters(table, "", stat, 0);
                 table.print(out);

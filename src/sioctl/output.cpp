@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <utility>
 
 #include "base/json.h"
@@ -30,6 +31,28 @@ bool write_all(int fd, std::string_view bytes) {
     return true;
 }
 
+/// The character at text[at], if a terminal acts on it instead of showing it: C0 and C1 controls, DEL, what turns the
+/// direction of writing, and Unicode's own line ends. `bytes` is 0 for any other.
+struct Control {
+    std::uint32_t code = 0;
+    std::size_t bytes = 0;
+};
+
+Control control_at(std::string_view text, std::size_t at) noexcept {
+    const auto byte = [&](std::size_t i) -> std::uint32_t {
+        return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0;
+    };
+    const std::uint32_t first = byte(0);
+    if (first < 0x20 || first == 0x7F) return {first, 1};
+    if (first == 0xC2 && byte(1) >= 0x80 && byte(1) < 0xA0) return {byte(1), 2};
+    if (first == 0xD8 && byte(1) == 0x9C) return {0x061C, 2};
+    if (first != 0xE2 || (byte(1) != 0x80 && byte(1) != 0x81) || (byte(2) & 0xC0U) != 0x80) return {};
+    const std::uint32_t code = 0x2000U + ((byte(1) & 0x3FU) << 6U) + (byte(2) & 0x3FU);
+    const bool acts =
+        code == 0x200E || code == 0x200F || (code >= 0x2028 && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
+    return acts ? Control{code, 3} : Control{};
+}
+
 std::size_t width(std::string_view text) {
     return static_cast<std::size_t>(
         std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
@@ -37,14 +60,18 @@ std::size_t width(std::string_view text) {
 
 }  // namespace
 
-Output::Output() { std::signal(SIGPIPE, SIG_IGN); }
+Output::Output() : is_terminal_(is_terminal()) { std::signal(SIGPIPE, SIG_IGN); }
 
 bool Output::is_terminal() { return isatty(STDOUT_FILENO) == 1; }
 
 void Output::line(std::string_view text) {
-    pending_ += text;
+    pending_ += is_terminal_ ? escaped(text) : std::string(text);
     pending_ += '\n';
     if (pending_.size() > 65536) flush();
+}
+
+void Output::clear() {
+    if (is_terminal_) pending_ += "\x1b[H\x1b[2J";
 }
 
 void Output::flush() {
@@ -65,15 +92,27 @@ void complain(std::string_view text) {
 std::string printable(std::string_view text) {
     std::string out;
     out.reserve(text.size());
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        const auto c = static_cast<unsigned char>(text[i]);
-        // The C1 controls are two bytes of UTF-8: C2 80 to C2 9F.
-        if (c == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0) {
-            out += '?';
-            ++i;
-        } else {
-            out += c < 0x20 || c == 0x7F ? '?' : text[i];
+    for (std::size_t i = 0; i < text.size();) {
+        const std::size_t bytes = control_at(text, i).bytes;
+        out += bytes > 0 ? '?' : text[i];
+        i += std::max(bytes, std::size_t{1});
+    }
+    return out;
+}
+
+std::string escaped(std::string_view text) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string out;
+    out.reserve(text.size());
+    for (std::size_t i = 0; i < text.size();) {
+        const auto [code, bytes] = control_at(text, i);
+        if (bytes == 0 || code == '\n' || code == '\t') {
+            out += text[i++];
+            continue;
         }
+        out += "\\u";
+        for (unsigned shift = 16; shift > 0; shift -= 4) out += digits[code >> (shift - 4U) & 0xFU];
+        i += bytes;
     }
     return out;
 }

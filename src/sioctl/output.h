@@ -19,14 +19,17 @@ public:
 
     static bool is_terminal();
 
-    /// Adds a line; a line feed is appended.
+    /// Adds a line; a line feed is appended. On a terminal it is escaped().
     void line(std::string_view text);
+    /// Empties the screen, if there is one.
+    void clear();
     /// Writes what was added. Commands that print over time call it after each line.
     void flush();
     /// False once standard output's reader is gone or it cannot be written.
     [[nodiscard]] bool is_open() const noexcept { return open_; }
 
 private:
+    bool is_terminal_;
     std::string pending_;
     bool open_ = true;
 };
@@ -34,8 +37,13 @@ private:
 /// `sioctl: …` on standard error, for each line of `text`.
 void complain(std::string_view text);
 
-/// Text that cannot move a terminal's cursor: control characters become `?`.
+/// Text that a terminal shows as it is: what controls the cursor (C0, C1, DEL), turns the direction of writing or ends
+/// a line becomes `?`.
 std::string printable(std::string_view text);
+
+/// The same for whole lines, line feeds and tabs apart, and as JSON writes it (`\u009b`): in JSON such characters are
+/// in strings only, so that it means what it did.
+std::string escaped(std::string_view text);
 
 /// Valid JSON on several lines, indented by two blanks.
 std::string indented(std::string_view json);
