@@ -1,5 +1,6 @@
 #include "auth/cookies.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <utility>
@@ -106,6 +107,30 @@ Result<std::optional<SessionCookie>> session_cookie(std::string_view header, std
         if (!found || found->has_value()) return found;
     }
     return std::nullopt;
+}
+
+Result<std::vector<SessionCookie>> session_cookies(std::string_view header, std::span<const std::string> names) {
+    std::vector<SessionCookie> all;
+    std::optional<Error> error;
+    const auto add = [&](std::string_view name, std::string value) {
+        const bool known = std::any_of(all.begin(), all.end(), [&](const auto& one) { return one.value == value; });
+        if (!known && all.size() < max_session_cookies) all.push_back({std::string(name), std::move(value)});
+    };
+    for (const std::string& name : names) {
+        if (name.empty()) continue;
+        auto first = cookie_named(header, name);
+        if (!first) {
+            if (!error) error = std::move(first.error());
+        } else if (*first) {
+            add(name, std::move((*first)->value));
+        }
+        for (Pairs pairs{header}; pairs.next();) {
+            if (pairs.name != name || pairs.value.empty() || pairs.value.size() > max_joined_bytes) continue;
+            add(name, readable(pairs.value));
+        }
+    }
+    if (all.empty() && error) return tl::unexpected(std::move(*error));
+    return all;
 }
 
 }  // namespace sio::auth

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -30,5 +31,15 @@ struct SessionCookie {
 ///
 /// Errors: `malformed` when chunks have gaps; `too_large` above max_chunks or max_joined_bytes.
 Result<std::optional<SessionCookie>> session_cookie(std::string_view header, std::span<const std::string> names);
+
+/// The most that session_cookies() returns.
+inline constexpr std::size_t max_session_cookies = 8;
+
+/// All that may be the session, in the order they are to be tried: by `names`, as session_cookie() reads each, then
+/// what else the header has whole under that name. Two applications of one site, or of its parent domain, each set
+/// their own. No value twice, max_session_cookies at most.
+///
+/// Errors: as of session_cookie(), when nothing else was found.
+Result<std::vector<SessionCookie>> session_cookies(std::string_view header, std::span<const std::string> names);
 
 }  // namespace sio::auth

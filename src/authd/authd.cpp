@@ -42,6 +42,8 @@ void warn_all(const std::vector<std::string>& warnings) {
     for (const std::string& warning : warnings) log::warn("authd", "config_warning", {{"what", warning}});
 }
 
+constexpr std::string_view put_off_reason = "too many failed attempts from this address";
+
 }  // namespace
 
 struct Authd::Tick final : base::Timer {
@@ -61,6 +63,7 @@ Authd::Authd(net::Loop& loop, const Config& config, daemon::Environment environm
       started_(loop.now()),
       server_(loop, *this),
       limiter_(config.failure_burst, config.failure_rate),
+      lookup_limiter_(config.failure_burst, config.failure_rate),
       tick_(std::make_unique<Tick>(*this)) {}
 
 Authd::~Authd() = default;
@@ -185,7 +188,7 @@ void Authd::on_gone(std::uint64_t client) { sessions_.drop_gateway(client); }
 
 void Authd::authenticate(std::uint64_t client, std::uint64_t id, Authenticate request) {
     Carrier carrier = choose_carrier(request, config_);
-    Ask ask{client, id, std::move(request), std::move(carrier.token), 0};
+    Ask ask{client, id, std::move(request), std::move(carrier.token), 0, std::move(carrier.others), {}, false};
     switch (carrier.kind) {
         case Carrier::Kind::token: check(std::move(ask), true); break;
         case Carrier::Kind::refused: deny(ask, carrier.code, carrier.reason, carrier.verdict); break;
@@ -208,13 +211,6 @@ void Authd::check(Ask ask, bool may_wait) {
             admit(ask, *known, {});
             return;
         }
-        if (limiter_.is_limited(ask.request.address, loop_.now())) {
-            // Others may share the address, so this is no refusal: who has a good token comes in a little later.
-            ++counters_.limited;
-            log::debug("auth", "limited", {{"address", ask.request.address}});
-            cannot_tell(ask, "too many failed attempts from this address", "malformed");
-            return;
-        }
     }
     const auth::Checked checked = verifier_->check(ask.token, now);
     switch (checked.verdict) {
@@ -227,6 +223,8 @@ void Authd::check(Ask ask, bool may_wait) {
             } else if (!is_database_token(ask.token)) {
                 deny(ask, code::unauthorized, "it cannot be a session's: 1 to 255 printable characters are",
                      to_string(checked.verdict));
+            } else if (sessions_.find(digest.hex()) == nullptr && is_put_off(ask)) {
+                cannot_tell(ask, put_off_reason, to_string(checked.verdict));
             } else {
                 look_up(std::move(ask), digest);
             }
@@ -234,11 +232,14 @@ void Authd::check(Ask ask, bool may_wait) {
         case auth::Verdict::unknown_kid:
             if (!key_set_) {
                 deny(ask, code::unauthorized, checked.detail, to_string(checked.verdict));
+            } else if (may_wait && is_put_off(ask)) {
+                cannot_tell(ask, put_off_reason, to_string(checked.verdict));
             } else if (may_wait && waiting_.size() < max_waiting && key_set_->want_unknown_key()) {
                 ask.waits_until = loop_.now() + key_patience;
                 waiting_.push_back(std::move(ask));
                 loop_.timers().arm(*tick_, loop_.now() + waiting_tick);
             } else if (key_set_->is_good() && !key_set_->is_busy()) {
+                if (!may_wait) lookup_limiter_.failed(ask.request.address, loop_.now());
                 deny(ask, code::unauthorized, checked.detail, to_string(checked.verdict));
             } else {
                 // Its key may be in the set that cannot be had just now.
@@ -307,7 +308,10 @@ void Authd::take_session(const Ask& ask, const Digest& digest, const Result<Sess
         return;
     }
     switch (row->state) {
-        case SessionRow::State::none: deny(ask, code::unauthorized, "there is no such session", verdict); return;
+        case SessionRow::State::none:
+            if (!ask.request.verify) lookup_limiter_.failed(ask.request.address, loop_.now());
+            deny(ask, code::unauthorized, "there is no such session", verdict);
+            return;
         case SessionRow::State::doubled:
             deny(ask, code::unauthorized, "two sessions have this token; make its column unique", verdict);
             return;
@@ -364,14 +368,31 @@ void Authd::admit(const Ask& ask, const Known& known, std::string_view all_claim
 }
 
 void Authd::deny(const Ask& ask, std::string_view why_code, std::string_view reason, std::string_view verdict) {
+    if (!ask.others.empty()) {
+        Ask next = ask;
+        next.is_expired |= why_code == code::token_expired;
+        try_next(std::move(next));
+        return;
+    }
+    if (!ask.undecided.empty()) {  // the one that was good may be that which could not be judged
+        cannot_tell(ask, ask.undecided, verdict);
+        return;
+    }
+    if (ask.is_expired && why_code == code::unauthorized) {
+        why_code = code::token_expired;
+        verdict = to_string(auth::Verdict::expired);
+        reason = "of the cookies shown one has expired, and none is good";
+    }
     wire::ObjectWriter out;
     out.text("result", "denied").text("code", why_code).text("reason", reason);
     if (ask.request.verify) {
         out.text("verdict", verdict).text("detail", reason);
     } else {
         ++counters_.denied;
+        // Who goes on failing is in the log often enough; the counter has all.
+        const bool is_told = !limiter_.is_limited(ask.request.address, loop_.now());
         if (why_code == code::unauthorized) limiter_.failed(ask.request.address, loop_.now());
-        log::info("auth", "denied",
+        log::line(is_told ? log::Level::info : log::Level::debug, "auth", "denied",
                   {{"code", why_code},
                    {"verdict", verdict},
                    {"reason", reason},
@@ -381,7 +402,29 @@ void Authd::deny(const Ask& ask, std::string_view why_code, std::string_view rea
     server_.answer(ask.client, ask.id, out.members());
 }
 
+bool Authd::is_put_off(const Ask& ask) {
+    // Others may share the address, so this is no refusal: who has a good token comes in a little later. What can be
+    // judged without a look-up has been by now.
+    if (ask.request.verify || !lookup_limiter_.is_limited(ask.request.address, loop_.now())) return false;
+    ++counters_.limited;
+    log::debug("auth", "limited", {{"address", ask.request.address}});
+    return true;
+}
+
+void Authd::try_next(Ask ask) {
+    ask.token = std::move(ask.others.front());
+    ask.others.erase(ask.others.begin());
+    ask.waits_until = 0;
+    check(std::move(ask), true);
+}
+
 void Authd::cannot_tell(const Ask& ask, std::string_view reason, std::string_view verdict) {
+    if (!ask.others.empty()) {
+        Ask next = ask;
+        next.undecided = reason;
+        try_next(std::move(next));
+        return;
+    }
     wire::ObjectWriter out;
     out.text("result", "unavailable").text("reason", reason);
     if (ask.request.verify) {

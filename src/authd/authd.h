@@ -58,7 +58,10 @@ private:
         std::uint64_t id = 0;
         Authenticate request;
         std::string token;
-        base::Millis waits_until = 0;  ///< of one that waits for a key set
+        base::Millis waits_until = 0;     ///< of one that waits for a key set
+        std::vector<std::string> others;  ///< tokens to try when this one is no good
+        std::string undecided;            ///< why one before could not be judged
+        bool is_expired = false;          ///< one before has expired
     };
     /// A good token, as far as it is needed again.
     struct Known {
@@ -93,6 +96,10 @@ private:
     /// Grants unless another user is wanted, or he is out.
     void admit(const Ask& ask, const Known& known, std::string_view all_claims);
     void deny(const Ask& ask, std::string_view code, std::string_view reason, std::string_view verdict);
+    /// Whether this address has had too many look-ups for nothing; counts it if so.
+    [[nodiscard]] bool is_put_off(const Ask& ask);
+    /// Goes on with the next of the tokens shown.
+    void try_next(Ask ask);
     void cannot_tell(const Ask& ask, std::string_view reason, std::string_view verdict);
 
     // --- where he may go ---
@@ -153,7 +160,8 @@ private:
     std::vector<Ask> waiting_;  // for the key set
     TtlCache<Known> known_{max_known_tokens};
     TtlCache<Decision> known_rights_{max_known_rights};
-    FailureLimiter limiter_;
+    FailureLimiter limiter_;         // failures of any kind: their lines in the log
+    FailureLimiter lookup_limiter_;  // failures that took a look-up: further look-ups
 
     std::unique_ptr<Database> database_;
     struct Retired {

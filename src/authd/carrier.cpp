@@ -35,12 +35,12 @@ Carrier choose_carrier(const Authenticate& request, const Config& config) {
         return carries(std::string(*token));
     }
     if (request.cookie) {
-        auto cookie = auth::session_cookie(*request.cookie, config.cookie_names);
-        if (!cookie) {
-            return refused(code::unauthorized, cookie.error().code == Errc::too_large ? "too-large" : "malformed",
-                           cookie.error().what);
+        auto cookies = auth::session_cookies(*request.cookie, config.cookie_names);
+        if (!cookies) {
+            return refused(code::unauthorized, cookies.error().code == Errc::too_large ? "too-large" : "malformed",
+                           cookies.error().what);
         }
-        if (*cookie) {
+        if (!cookies->empty()) {
             // A page's own GETs have no Origin; Sec-Fetch-Site, which no page can set, says that it is one.
             if (!request.origin && !request.same_origin) {
                 return refused(code::origin, "malformed", "a session cookie came without an Origin, from no page");
@@ -48,7 +48,9 @@ Carrier choose_carrier(const Authenticate& request, const Config& config) {
             if (request.origin && std::ranges::find(config.origins, *request.origin) == config.origins.end()) {
                 return refused(code::origin, "malformed", "pages of " + *request.origin + " may not use the cookie");
             }
-            return carries(std::move((*cookie)->value));
+            Carrier out = carries(std::move(cookies->front().value));
+            for (std::size_t i = 1; i < cookies->size(); ++i) out.others.push_back(std::move((*cookies)[i].value));
+            return out;
         }
     }
     if (request.query_token && config.query_token) return carries(*request.query_token);

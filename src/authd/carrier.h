@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "authd/config.h"
 #include "authd/request.h"
@@ -26,12 +27,14 @@ struct Carrier {
         refused,  ///< what was shown first is no good, and nothing else counts
     } kind = Kind::none;
     std::string token;
-    std::string_view code;     ///< of a refusal
-    std::string_view verdict;  ///< of a refusal, in the words of auth::Verdict
-    std::string reason;        ///< of a refusal
+    std::vector<std::string> others;  ///< further session cookies, to be tried in turn while none is good
+    std::string_view code;            ///< of a refusal
+    std::string_view verdict;         ///< of a refusal, in the words of auth::Verdict
+    std::string reason;               ///< of a refusal
 };
 
-/// The first credential that is present decides: `token`, `authorization`, the session cookie, `query_token`. A cookie
+/// The first credential that is present decides: `token`, `authorization`, the session cookie, `query_token`. Of
+/// several session cookies (two applications, or one and what is left of another) the first good one counts. A cookie
 /// counts only with an origin that is listed, exactly (`null` never is), or from a page of the gateway's own.
 Carrier choose_carrier(const Authenticate& request, const Config& config);
 

@@ -227,12 +227,11 @@ std::vector<Option> options_of(Config& c) {
                 .help = "Failed attempts one address may have at once.",
                 .cost = "A larger value lets strangers cost more work."},
                c.failure_burst, 1, 1'000'000));
-    add(number(
-        {.name = "failure-rate",
-         .help = "Failed attempts one address may have each second after that; beyond it its attempts are put off "
-                 "unseen. 0 sets no limit; addresses of this host have none.",
-         .cost = "A larger value lets strangers cost more work."},
-        c.failure_rate, 0, 1'000'000));
+    add(number({.name = "failure-rate",
+                .help = "Failed attempts one address may have each second after that; beyond it what "
+                        "needs a look-up is put off. 0 sets no limit; addresses of this host have none.",
+                .cost = "A larger value lets strangers cost more work."},
+               c.failure_rate, 0, 1'000'000));
 
     group = "What may be shown";
     add(daemon::list({.name = "origin",

@@ -50,15 +50,6 @@ Result<std::vector<std::string>> signing_secrets(const std::vector<Secret>& secr
     return texts;
 }
 
-/// Tokens of Auth.js 5 are bound to the cookie's name; those of NextAuth 4 are not.
-std::vector<std::string> salts_of(const std::vector<std::string>& cookie_names) {
-    std::vector<std::string> salts;
-    for (const std::string& name : cookie_names) {
-        if (name != "next-auth.session-token" && name != "__Secure-next-auth.session-token") salts.push_back(name);
-    }
-    return salts;
-}
-
 void append_part(std::string& out, std::string_view part) {
     out += std::to_string(part.size());
     out += ':';
@@ -148,7 +139,8 @@ Result<Material> read_material(const Config& config, const daemon::Environment& 
             out.warnings.push_back(secret.origin + ": the secret has fewer than 32 bytes and may be guessed");
         }
     }
-    policy.salts = salts_of(config.cookie_names);
+    // Tokens of Auth.js 5 are bound to the cookie's name, and it may have been told to keep that of NextAuth 4.
+    policy.salts = config.cookie_names;
     policy.nextauth_v4 = config.nextauth_v4;
     policy.authjs_v5 = config.authjs_v5;
     if (!config.jwt_secret_file.empty()) {

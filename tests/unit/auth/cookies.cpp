@@ -112,6 +112,24 @@ Test(cookies, keeps_its_limits) {
     cr_expect(found("s=" + std::string(max_joined_bytes + 1, 'x')) == "too_large");
 }
 
+Test(cookies, finds_all_that_may_be_the_session) {
+    const auto all = [](std::string_view header) {
+        const auto cookies = session_cookies(header, names);
+        if (!cookies) return std::string(to_string(cookies.error().code));
+        std::string out;
+        for (const SessionCookie& cookie : *cookies) out += cookie.name + "=" + cookie.value + " ";
+        return out;
+    };
+    cr_expect(all("a=1") == "");
+    cr_expect(all("s=one; __Secure-s=two; s=three; s=one") == "__Secure-s=two s=one s=three ");
+    cr_expect(all("s.0=a; s.1=b; __Secure-s=two") == "__Secure-s=two s=ab ");
+    cr_expect(all("__Secure-s.1=gap; s=good") == "s=good ", "what is broken is not in the way");
+    cr_expect(all("s.1=gap") == "malformed");
+    std::string many;
+    for (std::size_t i = 0; i < 3 * max_session_cookies; ++i) many += "s=" + std::to_string(i) + ";";
+    cr_expect(session_cookies(many, names)->size() == max_session_cookies);
+}
+
 Test(cookies, knows_the_names_of_both_packages) {
     const std::vector<std::string> defaults(std::begin(default_cookie_names), std::end(default_cookie_names));
     for (const std::string& name : defaults) {

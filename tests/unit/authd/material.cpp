@@ -136,12 +136,12 @@ Test(authd_material, a_changed_secret_changes_the_digest_and_a_rule_does_not) {
     cr_expect(read_material(config, environment_of({}))->identity_digest != before->identity_digest);
 }
 
-Test(authd_material, tokens_of_authjs_are_bound_to_cookie_names_of_its_kind) {
+Test(authd_material, tokens_of_authjs_are_bound_to_any_cookie_name) {
     const Folder folder;
     Config config;
     config.secret_file = folder.write("s", long_secret);
     config.cookie_names = {"my-session", "next-auth.session-token", "authjs.session-token"};
-    cr_expect(read_material(config, environment_of({}))->policy.salts == Texts({"my-session", "authjs.session-token"}));
+    cr_expect(read_material(config, environment_of({}))->policy.salts == config.cookie_names);
 }
 
 Test(authd_carrier, the_first_that_is_present_decides) {
@@ -167,6 +167,16 @@ Test(authd_carrier, the_first_that_is_present_decides) {
     cr_expect(choose_carrier(request, config).token == "t");
     request.token = "";
     cr_expect(choose_carrier(request, config).code == code::unauthorized);
+}
+
+Test(authd_carrier, each_session_cookie_is_to_be_tried) {
+    Config config;
+    config.origins = {"https://a.example"};
+    Authenticate request;
+    request.origin = "https://a.example";
+    request.cookie = "next-auth.session-token=old; authjs.session-token=one; authjs.session-token=two";
+    const Carrier carrier = choose_carrier(request, config);
+    cr_expect(carrier.token == "one" && carrier.others == Texts({"two", "old"}));
 }
 
 Test(authd_carrier, a_cookie_counts_with_a_listed_origin_only_compared_as_a_whole) {
