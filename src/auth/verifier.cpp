@@ -15,6 +15,7 @@
 #include "auth/keys.h"
 #include "auth/object.h"
 #include "base/bytes.h"
+#include "base/keyed_hash.h"
 
 namespace sio::auth {
 namespace {
@@ -279,11 +280,7 @@ struct SigningKey {
     Jwk jwk;
 };
 
-struct HashText {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
-};
-using ById = std::unordered_map<std::string, SessionKey, HashText, std::equal_to<>>;
+using ById = std::unordered_map<std::string, SessionKey, base::KeyedHash, std::equal_to<>>;
 
 /// A session key of these bytes, which it wipes.
 std::optional<SessionKey> session_key(TokenKind kind, std::string bytes, Hash hash) {

@@ -3,9 +3,10 @@
 
 #include <array>
 #include <cstddef>
-#include <cstring>
 #include <string>
 #include <string_view>
+
+#include "base/keyed_hash.h"
 
 namespace sio::authd {
 
@@ -17,11 +18,9 @@ struct Digest {
 };
 
 struct DigestHash {
-    /// Any part of a digest is a hash.
+    /// Keyed, since who makes tokens can make many whose digests begin alike.
     std::size_t operator()(const Digest& digest) const noexcept {
-        std::size_t hash = 0;
-        std::memcpy(&hash, digest.bytes.data(), sizeof hash);
-        return hash;
+        return base::keyed_hash(digest.bytes.data(), digest.bytes.size());
     }
 };
 

@@ -67,7 +67,7 @@ std::vector<std::string> gone_sessions(const std::vector<Asked>& asked, const st
         std::size_t rows = 0;
         bool alive = false;
     };
-    std::unordered_map<std::string_view, Found> by_token;
+    std::unordered_map<std::string_view, Found, base::KeyedHash> by_token;
     for (const PolledSession& one : polled) {
         Found& found = by_token[one.token];
         ++found.rows;

@@ -12,6 +12,7 @@
 
 #include "authd/database.h"
 #include "authd/revocations.h"
+#include "base/keyed_hash.h"
 
 namespace sio::authd {
 
@@ -38,8 +39,8 @@ public:
     [[nodiscard]] std::vector<std::string> ids() const;
 
 private:
-    std::unordered_map<std::string, Session> sessions_;
-    std::unordered_map<std::uint64_t, std::unordered_set<std::string>> of_gateway_;
+    std::unordered_map<std::string, Session, base::KeyedHash> sessions_;
+    std::unordered_map<std::uint64_t, std::unordered_set<std::string, base::KeyedHash>> of_gateway_;
 };
 
 struct Asked {

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "base/keyed_hash.h"
+
 namespace sio::authd {
 
 using Seconds = std::int64_t;
@@ -47,7 +49,7 @@ public:
     void each(Seconds now, const std::function<bool(const Revocation&)>& use) const;
 
 private:
-    std::unordered_map<std::string, Seconds> entries_;  // kind's first letter and id: until
+    std::unordered_map<std::string, Seconds, base::KeyedHash> entries_;  // kind's first letter and id: until
 };
 
 }  // namespace sio::authd

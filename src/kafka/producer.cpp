@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/keyed_hash.h"
 #include "base/log.h"
 #include "base/timer_wheel.h"
 #include "kafka/client.h"
@@ -39,11 +40,6 @@ struct EventDeleter {
     void operator()(rd_kafka_event_t* event) const noexcept { rd_kafka_event_destroy(event); }
 };
 using Event = std::unique_ptr<rd_kafka_event_t, EventDeleter>;
-
-struct TextHash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
-};
 
 /// Null stays null, and empty stays empty.
 const void* data_of(const std::optional<std::string_view>& bytes) noexcept {
@@ -126,7 +122,7 @@ struct Producer::Parts final : net::Handler {
     unsigned failures = 0;          // times it became useless since a record got through
     base::Millis closed_until = 0;  // the pause
     std::string trouble;
-    std::unordered_map<std::string, Topic, TextHash, std::equal_to<>> topics;
+    std::unordered_map<std::string, Topic, base::KeyedHash, std::equal_to<>> topics;
     Node open_ring;
     Node* spare = nullptr;
     std::vector<std::unique_ptr<Node>> nodes;

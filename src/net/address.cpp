@@ -5,7 +5,8 @@
 #include <sys/socket.h>
 
 #include <cstring>
-#include <functional>
+
+#include "base/keyed_hash.h"
 
 namespace sio::net {
 
@@ -50,7 +51,7 @@ std::string Address::to_string() const {
 }
 
 std::size_t AddressHash::operator()(const Address& address) const noexcept {
-    return std::hash<std::string_view>{}({reinterpret_cast<const char*>(address.bytes.data()), address.bytes.size()});
+    return base::keyed_hash(address.bytes.data(), address.bytes.size());
 }
 
 }  // namespace sio::net

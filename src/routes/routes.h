@@ -16,6 +16,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/keyed_hash.h"
 #include "base/result.h"
 #include "routes/context.h"
 #include "routes/template.h"
@@ -157,11 +158,6 @@ struct EventRoute {
     ActionList list;
 };
 
-struct StringHash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
-};
-
 /// A refusal of CONNECT.
 struct Refuse {
     Template message;  ///< a value that renders to a string
@@ -190,7 +186,7 @@ public:
     void index();
 
 private:
-    std::unordered_map<std::string, std::size_t, StringHash, std::equal_to<>> by_name_;
+    std::unordered_map<std::string, std::size_t, base::KeyedHash, std::equal_to<>> by_name_;
     std::optional<std::size_t> rest_;
 };
 
@@ -231,7 +227,7 @@ public:
 private:
     friend class Loader;
     std::vector<std::unique_ptr<NamespaceRoutes>> all_;  ///< in the order of the file
-    std::unordered_map<std::string, const NamespaceRoutes*, StringHash, std::equal_to<>> exact_;
+    std::unordered_map<std::string, const NamespaceRoutes*, base::KeyedHash, std::equal_to<>> exact_;
     std::vector<const NamespaceRoutes*> patterns_;
     std::vector<std::unique_ptr<TopicRoute>> topics_;  ///< in the order of the file
     std::vector<std::string> warnings_;
