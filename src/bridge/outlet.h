@@ -20,6 +20,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "base/keyed_hash.h"
 #include "base/timer_wheel.h"
 #include "bridge/dead_letters.h"
 #include "cluster/stream_id.h"
@@ -192,9 +193,10 @@ private:
     std::size_t open_count_ = 0;
     std::deque<Waiting> waiting_;
     std::vector<std::string> acks_;
-    bool is_acking_ = false;                     // the first of them are being acknowledged
-    std::unordered_set<std::string> under_way_;  // ids with the producer, with the dead letters, in acks_
-    std::unordered_map<std::string, Topic> topics_;
+    bool is_acking_ = false;  // the first of them are being acknowledged
+    std::unordered_set<std::string, base::KeyedHash>
+        under_way_;  // ids with the producer, with the dead letters, in acks_
+    std::unordered_map<std::string, Topic, base::KeyedHash> topics_;
     std::size_t put_off_ = 0;  // of topics_
     std::size_t page_;         // entries asked for at a time
 

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "base/keyed_hash.h"
 #include "daemon/exposition.h"
 #include "gateway/api_idempotency.h"
 #include "gateway/api_keys.h"
@@ -36,7 +37,7 @@ struct ApiStats {
     static constexpr std::size_t classes = 4;  ///< 2xx, 4xx, 5xx, and those whose client did not wait
     /// By verb and class of status.
     using Counts = std::array<std::array<std::uint64_t, classes>, api_verb_count>;
-    std::unordered_map<std::string, Counts> by_name;
+    std::unordered_map<std::string, Counts, base::KeyedHash> by_name;
     std::uint64_t requests = 0;  ///< answered, whatever their name
     std::uint64_t replays = 0;
     std::uint64_t refused_key = 0;     ///< no key, or a wrong one
@@ -113,7 +114,7 @@ private:
     Idempotency idempotency_;
     std::unordered_map<std::uint64_t, std::unique_ptr<Job>> jobs_;
     std::unique_ptr<Job> finished_;  // its expire() may be on the stack
-    std::unordered_map<std::string, Bucket> buckets_;
+    std::unordered_map<std::string, Bucket, base::KeyedHash> buckets_;
     ApiStats stats_;
     bool draining_ = false;
     // Shared with callbacks that others hold, which may outlive this object.

@@ -157,7 +157,7 @@ void Idempotency::make_room() {
     }
 }
 
-void Idempotency::forget(std::unordered_map<std::string, Kept>::iterator entry) {
+void Idempotency::forget(Entries::iterator entry) {
     if (entry->second.answer) kept_bytes_ -= entry->second.answer->body.size();
     kept_.erase(entry);
 }

@@ -20,6 +20,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "base/keyed_hash.h"
 #include "net/loop.h"
 #include "redis/connection.h"
 
@@ -92,11 +93,12 @@ private:
     void tell(Claim claim, std::string value, std::function<void(bool)> done);
     void defer(Claim claim, std::string value);
     void make_room();
-    void forget(std::unordered_map<std::string, Kept>::iterator entry);
+    using Entries = std::unordered_map<std::string, Kept, base::KeyedHash>;
+    void forget(Entries::iterator entry);
 
     net::Loop& loop_;
     Send send_;
-    std::unordered_map<std::string, Kept> kept_;
+    Entries kept_;
     std::deque<std::pair<std::string, std::uint64_t>> order_;  // of kept_, with numbers that tell later ones apart
     std::size_t kept_bytes_ = 0;
     std::uint64_t next_number_ = 1;

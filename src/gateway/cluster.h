@@ -19,6 +19,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/keyed_hash.h"
 #include "cluster/message.h"
 #include "cluster/session.h"
 #include "gateway/backbone.h"
@@ -432,7 +433,7 @@ private:
     redis::Connection reader_;
     redis::Connection subscriber_;
     std::vector<Stream> streams_;
-    std::unordered_map<std::string, std::size_t> stream_index_;
+    std::unordered_map<std::string, std::size_t, base::KeyedHash> stream_index_;
     std::array<std::string, static_cast<std::size_t>(Need::count)> refused_;  // the words of Redis, by need
     bool is_subscribed_ = false;                                              // to all channels
     struct Held {  // an entry that was read, and waits for its turn
@@ -458,7 +459,7 @@ private:
     cluster::Decoder decoder_;
     Selection selection_;  // scratch
     std::string scratch_;
-    std::unordered_map<std::string, std::unique_ptr<Request>> requests_;
+    std::unordered_map<std::string, std::unique_ptr<Request>, base::KeyedHash> requests_;
     std::vector<std::unique_ptr<Request>> finished_;
     std::deque<std::unique_ptr<Incoming>> incoming_;
     std::size_t incoming_bytes_ = 0;
@@ -518,8 +519,8 @@ private:
         bool counts = false;          // it answers count_sockets
         StringMap<std::string> uids;  // by namespace
     };
-    std::unordered_map<std::string, Peer> peers_;    // by their id
-    std::deque<std::pair<std::string, Peer>> gone_;  // by id too: silent, but Redis may still count them
+    std::unordered_map<std::string, Peer, base::KeyedHash> peers_;  // by their id
+    std::deque<std::pair<std::string, Peer>> gone_;                 // by id too: silent, but Redis may still count them
     std::string home_tag_;
     std::string home_hop_;
     Millis started_ = 0;  // wall clock

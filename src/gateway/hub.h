@@ -15,6 +15,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/keyed_hash.h"
 #include "base/log_throttle.h"
 #include "base/timer_wheel.h"
 #include "gateway/backbone.h"
@@ -26,12 +27,8 @@
 
 namespace sio::gateway {
 
-struct StringHash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
-};
 template <typename T>
-using StringMap = std::unordered_map<std::string, T, StringHash, std::equal_to<>>;
+using StringMap = std::unordered_map<std::string, T, base::KeyedHash, std::equal_to<>>;
 
 class Hub;
 class Passes;

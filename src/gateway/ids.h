@@ -11,6 +11,8 @@
 #include <optional>
 #include <string_view>
 
+#include "base/keyed_hash.h"
+
 namespace sio::gateway {
 
 /// Names a gateway process among those that share clients: 24 random bits in URL-safe base64, no '-' in front.
@@ -44,11 +46,8 @@ struct Id {
 };
 
 struct IdHash {
-    std::size_t operator()(const Id& id) const noexcept {  // what follows the tag is random already
-        std::size_t value;
-        std::memcpy(&value, id.text.data() + Tag::size, sizeof value);
-        return value * 0x9E3779B97F4A7C15ULL;
-    }
+    // Ids come from clients and other members too, so that they may look random and be chosen.
+    std::size_t operator()(const Id& id) const noexcept { return base::keyed_hash(id.text.data(), id.text.size()); }
 };
 
 /// Draws ids from the kernel's random source.

@@ -30,6 +30,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/keyed_hash.h"
 #include "base/result.h"
 #include "base/timer_wheel.h"
 #include "net/loop.h"
@@ -145,11 +146,7 @@ private:
         bool quiet = false;       // remembered, and Redis has forgotten: no news
         Millis grace_ends = 0;    // without Redis
     };
-    struct TextHash {
-        using is_transparent = void;
-        std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
-    };
-    using Users = std::unordered_map<std::string, User, TextHash, std::equal_to<>>;
+    using Users = std::unordered_map<std::string, User, base::KeyedHash, std::equal_to<>>;
     using Node = Users::value_type;
     struct Change;
     struct Query;

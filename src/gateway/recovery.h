@@ -18,6 +18,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/keyed_hash.h"
 #include "base/timer_wheel.h"
 #include "cluster/stream_id.h"
 #include "gateway/frame.h"
@@ -191,10 +192,6 @@ private:
         std::size_t place = 0;             // in walk_
         std::size_t counted = 0;           // bytes in index_bytes_
     };
-    struct Hash {
-        using is_transparent = void;
-        std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
-    };
     struct Mark {  // what lies at or before `through` was sent at `at` or before
         Position through;
         Millis at;
@@ -232,7 +229,7 @@ private:
     bool takes_older_content_ = true;  // nothing without content lies between it and what is prepended next
     std::size_t content_bytes_ = 0;
 
-    std::unordered_map<std::string, Room, Hash, std::equal_to<>> rooms_;
+    std::unordered_map<std::string, Room, base::KeyedHash, std::equal_to<>> rooms_;
     std::size_t index_bytes_ = 0;
     Position index_floor_;     // the budget takes what lies at or before this out of the index
     Position unknown_rooms_;   // a room that is not in rooms_ may have forgotten what lies at or before this

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "base/keyed_hash.h"
 #include "base/log.h"
 
 namespace sio::gateway {
@@ -291,9 +292,7 @@ private:
 
 // --- the relay ------------------------------------------------------------------------------------------------------
 
-std::size_t Relay::TagHash::operator()(const Tag& tag) const noexcept {
-    return std::hash<std::string_view>{}(tag.view());
-}
+std::size_t Relay::TagHash::operator()(const Tag& tag) const noexcept { return base::KeyedHash{}(tag.view()); }
 
 Relay::Relay(net::Loop& loop, Engine& engine) : loop_(loop), engine_(engine) {}
 

@@ -15,6 +15,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/keyed_hash.h"
 #include "base/timer_wheel.h"
 #include "gateway/config.h"
 #include "net/loop.h"
@@ -54,10 +55,6 @@ private:
         std::uint32_t unreported = 0;
         bool queued = false;
     };
-    struct TextHash {
-        using is_transparent = void;
-        std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
-    };
     struct Alarm;
 
     Bucket& bucket(std::string_view user);
@@ -71,7 +68,7 @@ private:
     double per_ms_;
     std::string prefix_;
     Send send_;
-    std::unordered_map<std::string, Bucket, TextHash, std::equal_to<>> buckets_;
+    std::unordered_map<std::string, Bucket, base::KeyedHash, std::equal_to<>> buckets_;
     std::vector<std::string> queue_;
     std::unique_ptr<Alarm> alarm_;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // answers may come after the end
