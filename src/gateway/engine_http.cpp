@@ -247,7 +247,8 @@ void Engine::route_engine(Connection& connection) {
     }
     HttpAnswer answer;
     // A file of the client bundle, or something else that has the path without its slash.
-    if (!proto::query_parameter(head.query, "EIO") && app_.on_http(head, answer)) {
+    const bool is_bare = !head.path.starts_with(options_.path);
+    if (!(is_bare && proto::query_parameter(head.query, "EIO")) && app_.on_http(head, answer)) {
         connection.reply(answer.status, answer.content_type, answer.body, answer.headers);
         return;
     }

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "authd/carrier.h"
+#include "authd/database_url.h"
 #include "authd/request.h"
 #include "authd/rights.h"
 #include "base/bytes.h"
@@ -128,9 +129,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             const auto revocation = parse_notification(text);
             FUZZ_CHECK(!revocation || (!revocation->id.empty() && revocation->id.size() <= Revocations::max_id_bytes));
             FUZZ_CHECK(!is_origin(text) || text.find("://") != std::string_view::npos);
-            std::string schema;
-            const std::string url = libpq_url(text, schema);
-            FUZZ_CHECK(url.size() <= text.size());
+            if (const auto url = read_database_url(text)) FUZZ_CHECK(read_database_url(url->url).has_value());
             break;
         }
     }
