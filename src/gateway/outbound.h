@@ -97,7 +97,7 @@ public:
     /// Entries that Redis has not answered yet.
     [[nodiscard]] std::size_t waiting() const noexcept { return waiting_; }
 
-    static constexpr std::size_t max_waiting = 10'000;
+    static constexpr std::size_t max_waiting = 60'000;
     static const std::string_view script;
 
 private:

@@ -364,20 +364,19 @@ void RouteRunner::SocketHost::schedule(routes::Milliseconds delay, std::unique_p
 }
 
 std::string_view RouteRunner::begin_wait(const Id& sid, const std::string& user, std::size_t bytes) {
-    if (lists_waiting_ >= max_waiting) return "too many lists wait already";
     const auto of_socket = waiting_of_socket_.find(sid);
     const Share share = of_socket == waiting_of_socket_.end() ? Share{} : of_socket->second;
-    if (share.lists >= max_waiting_of_socket) return "too many lists of this client wait already";
-    if (share.lists > 0 && share.bytes + bytes > max_waiting_bytes)
+    if (share.lists > 0 && share.bytes + bytes > max_waiting_bytes) {
         return "the lists of this client that wait are too large";
-    if (!user.empty()) {
-        const auto of_user = waiting_of_user_.find(user);
-        if (of_user != waiting_of_user_.end() && of_user->second >= max_waiting_of_user) {
-            return "too many lists of this user wait already";
-        }
-        ++waiting_of_user_[user];
+    }
+    const auto of_user = waiting_of_user_.find(user);
+    const std::size_t lists_of_user = of_user == waiting_of_user_.end() ? 0 : of_user->second;
+    const bool is_within_share = share.lists < share_of_socket && lists_of_user < share_of_user;
+    if (lists_waiting_ >= (is_within_share ? max_waiting_in_shares : max_waiting)) {
+        return "too many lists wait already";
     }
     ++lists_waiting_;
+    if (!user.empty()) ++waiting_of_user_[user];
     waiting_of_socket_[sid] = {share.lists + 1, share.bytes + bytes};
     return {};
 }

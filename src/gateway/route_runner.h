@@ -74,10 +74,12 @@ public:
     /// Lists that wait at a time, for a delay, a right, a client's answer or a handler's; the next is stopped:
     /// `unavailable`.
     static constexpr std::size_t max_waiting = 10'000;
-    /// Of these, one socket's and one user's; and the bytes that those of one socket keep of their events.
-    static constexpr std::size_t max_waiting_of_socket = 100;
-    static constexpr std::size_t max_waiting_of_user = 1'000;
-    static constexpr std::size_t max_waiting_bytes = std::size_t{4} << 20U;
+    /// So many may wait of each socket, and of each user, whatever others have waiting, up to max_waiting_in_shares.
+    static constexpr std::size_t share_of_socket = 100;
+    static constexpr std::size_t share_of_user = 1'000;
+    static constexpr std::size_t max_waiting_in_shares = 50'000;
+    /// Bytes that those of one socket keep of their events.
+    static constexpr std::size_t max_waiting_bytes = std::size_t{8} << 20U;
     /// Bytes that the lists of this socket that wait keep.
     [[nodiscard]] std::size_t waiting_bytes(const Id& sid) const;
     [[nodiscard]] std::size_t lists_waiting() const noexcept { return lists_waiting_; }

@@ -199,4 +199,73 @@ await checks.step('behind a trusted proxy the limit per address counts its clien
   same(await upgrade('127.0.3.9', forwarded('192.0.2.32')), 503, 'third of the impostor');
 }));
 
+const routes = (namespaces) => ({ files: { 'routes.json': JSON.stringify({ version: 1, namespaces }) }, options: { '--routes': 'FOLDER/routes.json' } });
+
+async function withRoutes(namespaces, options, body) {
+  const set = routes(namespaces);
+  const server = await startGateway({ files: set.files, options: { ...set.options, ...options } });
+  try {
+    await body(server);
+    truth(!server.complaint(), server.complaint());
+  } finally {
+    await server.stop();
+  }
+}
+
+await checks.step('the rate window is the connection\'s: leaving and joining again does not begin another, and both count', () => withRoutes({ '/': { events: { ask: [{ ack: ['fine'] }] } }, '/other': {} }, { '--rate-limit': '20/60s' }, async (server) => {
+  const tcp = await joined(server);
+  const answer = async (text, begin) => {
+    tcp.buffer = Buffer.alloc(0);
+    tcp.text(text);
+    await tcp.wait(() => (tcp.buffer.includes(begin) ? true : undefined), 3000, `answer to ${text}`);
+    return tcp.buffer.toString('latin1');
+  };
+  for (let i = 1; i < 19; i += 1) truth((await answer(`42${i}["ask"]`, `43${i}`)).includes('fine'), `event ${i}`);
+  tcp.text('41');
+  truth((await answer('40', '44')).includes('"code":"rate_limited"'), 'CONNECT over the limit is refused with its code');
+  truth((await answer('40/other,', '44/other')).includes('rate limit exceeded'), 'another namespace shares the window');
+  // Far over it the connection ends.
+  for (let i = 0; i < 200; i += 1) tcp.text('40');
+  await tcp.end(3000, 'end of the connection');
+  await (await joined(server)).destroy();
+}));
+
+await checks.step('namespaces of a pattern have a cap; those that nobody is in make room', () => withRoutes({ '/': {}, '/room-*': {} }, { '--max-namespaces': '5', '--rate-limit': 'off' }, async (server) => {
+  const tcp = await joined(server);
+  const connect = async (name) => {
+    tcp.buffer = Buffer.alloc(0);
+    tcp.text(`40${name},`);
+    await tcp.wait(() => (tcp.buffer.includes(`${name},{`) ? true : undefined), 3000, `answer for ${name}`);
+    return tcp.buffer.includes('"sid"');
+  };
+  for (let i = 0; i < 5; i += 1) same(await connect(`/room-${i}`), true, `namespace ${i}`);
+  same(await connect('/room-5'), false, 'one more');
+  same(await metric(server, 'sio_namespaces_refused_total'), 1, 'refused');
+  tcp.text('41/room-2,');
+  same(await connect('/room-6'), true, 'in the place of one that was left');
+  tcp.destroy();
+}));
+
+await checks.step('lists that wait: who has thousands of them is refused, and another has his share', () => withRoutes({ '/': { events: { ask: [{ ask: 'q', args: [1], timeout: '20s' }, { ack: ['late'] }], later: [{ ask: 'q', args: [2], timeout: '50ms', otherwise: 'continue' }, { ack: ['fine'] }] } } }, { '--rate-limit': 'off' }, async (server) => {
+  const greedy = await joined(server);
+  const frame = (text) => Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), Buffer.from(text)]);
+  greedy.write(Buffer.concat(Array.from({ length: 10_200 }, (_, i) => frame(`42${i}["ask"]`))));
+  await until(8000, async () => await metric(server, 'sio_routes_refused_total') >= 200, 'some to be refused');
+  same(await metric(server, 'sio_routes_waiting'), 10_000, 'lists that wait');
+  const other = await joined(server);
+  other.text('427["later"]');
+  await other.wait(() => (other.buffer.includes('437["fine"]') ? true : undefined), 3000, 'the answer to another client');
+  greedy.destroy();
+  other.destroy();
+}), { timeout: 30000 });
+
+await checks.step('what the lists of a client that wait keep is bounded by bytes', () => withRoutes({ '/': { events: { ask: [{ ask: 'q', args: [1], timeout: '20s' }] } } }, { '--rate-limit': 'off' }, async (server) => {
+  const tcp = await joined(server);
+  const before = resident(server);
+  for (let i = 0; i < 40; i += 1) tcp.text(`42${i}["ask","${'x'.repeat(700_000)}"]`);
+  await until(8000, async () => await metric(server, 'sio_routes_refused_total') >= 20, 'some to be refused');
+  truth(resident(server) - before < 20 * MiB, `${Math.round((resident(server) - before) / MiB)} MiB`);
+  tcp.destroy();
+}), { timeout: 30000 });
+
 await checks.end([]);
