@@ -909,7 +909,9 @@ void Hub::connect(Slot slot, const proto::SioPacket& packet) {
         if (spend(slot)) refuse(slot, packet.nsp, "Invalid namespace", {});
         return;
     }
-    if (const auto wait = over_rate(slot)) {
+    // The first one costs nothing: without it a connection is good for nothing.
+    const bool is_first = !std::exchange(clients_[slot]->has_asked, true);
+    if (const auto wait = is_first ? std::nullopt : over_rate(slot)) {
         if (engine_->session(slot) == nullptr) return;
         ++stats_.events_limited;
         refuse(slot, packet.nsp, "rate limit exceeded",

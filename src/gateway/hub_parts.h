@@ -65,6 +65,7 @@ struct Hub::Client final : base::Timer {
     std::vector<std::unique_ptr<Knock>> knocks;
     Millis window_start = 0;  ///< of the rate limit, over all namespaces and CONNECTs
     std::uint32_t window_events = 0;
+    bool has_asked = false;  ///< has sent a CONNECT
 
     /// Namespaces whose CONNECT was refused, or that the server has left: what was on its way to them is dropped
     /// instead of ending the connection. The last few are remembered.

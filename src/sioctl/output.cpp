@@ -93,9 +93,13 @@ std::string printable(std::string_view text) {
     std::string out;
     out.reserve(text.size());
     for (std::size_t i = 0; i < text.size();) {
-        const std::size_t bytes = control_at(text, i).bytes;
-        out += bytes > 0 ? '?' : text[i];
-        i += std::max(bytes, std::size_t{1});
+        const auto [code, bytes] = control_at(text, i);
+        if (bytes == 0 || code > 0x9F) {  // the latter are escaped where there is a terminal
+            out += text[i++];
+            continue;
+        }
+        out += '?';
+        i += bytes;
     }
     return out;
 }

@@ -220,7 +220,7 @@ await checks.step('the rate window is the connection\'s: leaving and joining aga
     await tcp.wait(() => (tcp.buffer.includes(begin) ? true : undefined), 3000, `answer to ${text}`);
     return tcp.buffer.toString('latin1');
   };
-  for (let i = 1; i < 19; i += 1) truth((await answer(`42${i}["ask"]`, `43${i}`)).includes('fine'), `event ${i}`);
+  for (let i = 1; i <= 19; i += 1) truth((await answer(`42${i}["ask"]`, `43${i}`)).includes('fine'), `event ${i}`);
   tcp.text('41');
   truth((await answer('40', '44')).includes('"code":"rate_limited"'), 'CONNECT over the limit is refused with its code');
   truth((await answer('40/other,', '44/other')).includes('rate limit exceeded'), 'another namespace shares the window');

@@ -22,10 +22,14 @@ constexpr std::string_view shows[] = {"\xc2\xa0",         "\xe2\x80\x94", "\xe2\
 
 }  // namespace
 
-Test(output, what_a_terminal_acts_on_is_a_question_mark_in_tables) {
-    for (const std::string_view text : acts) {
+Test(output, controls_are_question_marks_in_tables_and_the_rest_is_escaped_on_a_terminal) {
+    for (const std::string_view text : {"\x1b", "\x7f", "\xc2\x85", "\xc2\x9b", "\x07"}) {
         cr_expect(printable("a" + std::string(text) + "b") == "a?b", "%s", json::quote(text).c_str());
         cr_expect(cell('"' + std::string(text) + '"') == "?");
+    }
+    for (const std::string_view text : acts) {
+        const std::string shown = escaped(printable("a" + std::string(text) + "b"));
+        cr_expect(shown == "a?b" || shown.starts_with("a\\u"), "%s", shown.c_str());
     }
     for (const std::string_view text : shows) cr_expect(printable(text) == text);
 }
