@@ -282,7 +282,6 @@ Session& Engine::open_session(const Connection& connection, proto::EioTransport 
     session.head = connection.exchange->text;
     session.opened_wall_clock = loop_.wall_clock();
     session.address = connection.address;
-    session.head.shrink_to_fit();
     by_sid_.emplace(session.sid, slot);
     outbox_.open(slot);
     ++session_count_;

@@ -318,6 +318,7 @@ void Engine::handshake(Connection& connection) {
         headers += options_.cookie.substr(name_end) + "\r\n";
     }
     app_.on_open(session.slot);
+    recount(session);  // it outlives this connection
     connection.reply(200, "text/plain; charset=UTF-8", body, headers);
 }
 

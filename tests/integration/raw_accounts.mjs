@@ -268,4 +268,11 @@ await checks.step('what the lists of a client that wait keep is bounded by bytes
   tcp.destroy();
 }), { timeout: 30000 });
 
+await checks.step('a session by polling is on an account from its handshake on, though nothing is read for it', () => withGateway({}, async (server) => {
+  const before = await metric(server, 'sio_client_bytes');
+  for (let i = 0; i < 50; i += 1) await httpGet(`${server.url}/socket.io/?EIO=4&transport=polling`, { headers: { 'X-Padding': 'x'.repeat(4000) } });
+  const held = await metric(server, 'sio_client_bytes') - before;
+  truth(held > 50 * 4000, `50 sessions with heads of 4,000 bytes count ${held} bytes`);
+}));
+
 await checks.end([]);
