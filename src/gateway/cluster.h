@@ -352,6 +352,11 @@ private:
     void adopt_session(Resume& resume, const std::string& before, cluster::StoredSession session);
     [[nodiscard]] static std::vector<Stay> stays_of(const cluster::StoredSession& session);
     void claim_known(Resume& resume);
+    bool send_claim(const std::string& pid, std::function<void(const redis::Reply*)> done);
+    bool send_take(std::initializer_list<std::string_view> command, const std::string& pid,
+                   std::function<void(const redis::Reply*)> done);
+    void note_refusal(const redis::Reply* reply);
+    [[nodiscard]] bool is_taking(std::string_view pid) const { return takes_.contains(pid); }
     void say_taken(std::string_view nsp, std::string_view pid);
     void on_taken(std::string_view text);
     void give_up_session(std::string_view nsp, const std::string& pid);
@@ -482,12 +487,13 @@ private:
     std::size_t scripts_loading_ = 0;
     bool are_scripts_missed_ = false;  // something was asked of Redis that it did not know
     std::string owner_text_;           // of this process, as it stands in a session
-    std::unordered_multimap<std::string, std::shared_ptr<Resume>> resumes_;  // by pid
-    std::vector<std::shared_ptr<Fetch>> fetches_;                            // that could not be sent
-    Millis away_since_ = 0;    // the commands' connection, while it is down
-    Millis redis_ahead_ = 0;   // what the wall clock of Redis is ahead of the clock of this loop
-    std::deque<Dirty> dirty_;  // to be written before this turn ends
-    std::deque<Dirty> stale_;  // to be written again, a few in each turn
+    std::unordered_multimap<std::string, std::shared_ptr<Resume>, base::KeyedHash, std::equal_to<>> resumes_;  // by pid
+    StringMap<unsigned> takes_;                    // commands that make a session ours, sent and not answered, by pid
+    std::vector<std::shared_ptr<Fetch>> fetches_;  // that could not be sent
+    Millis away_since_ = 0;                        // the commands' connection, while it is down
+    Millis redis_ahead_ = 0;                       // what the wall clock of Redis is ahead of the clock of this loop
+    std::deque<Dirty> dirty_;                      // to be written before this turn ends
+    std::deque<Dirty> stale_;                      // to be written again, a few in each turn
     std::unique_ptr<base::Timer> tick_;
     std::unique_ptr<base::Timer> session_timer_;
     std::unique_ptr<base::Timer> sweep_timer_;

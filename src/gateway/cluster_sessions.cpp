@@ -129,7 +129,9 @@ void Cluster::write_session(const Socket& socket, Millis lifetime) {
     cluster::append_session(value, stored(socket));
     const std::string time = std::to_string(lifetime);
     if (!socket.owns_session) {  // it has just connected here: whoever had it has it no more
-        commands_.send({"SET", key, value, "PX", time});
+        const std::initializer_list<std::string_view> command = {"SET", key, value, "PX", time};
+        socket.recovered ? send_take(command, socket.pid, [this](const Reply* reply) { note_refusal(reply); })
+                         : commands_.send(command);
         return;
     }
     commands_.send({"EVALSHA", scripts_.write.sha(), next_turn, key, value, time},
@@ -139,7 +141,7 @@ void Cluster::write_session(const Socket& socket, Millis lifetime) {
                            miss_scripts();
                        } else if (reply->is_error()) {
                            commands_.note_refusal(*reply);
-                       } else if (reply->to_integer() == 0) {
+                       } else if (reply->to_integer() == 0 && !is_taking(pid)) {
                            lose_session(nsp, pid);
                        }
                    });
@@ -204,13 +206,29 @@ std::vector<Stay> Cluster::stays_of(const cluster::StoredSession& session) {
 void Cluster::claim(const std::shared_ptr<Resume>& resume) {
     if (resume->is_asking || !commands_.is_up()) return;
     resume->waits_for = "its session";
+    resume->is_asking = send_claim(resume->request.pid, [this, resume](const Reply* reply) {
+        resume->is_asking = false;
+        if (resume->done) on_claimed(resume, reply);
+    });
+}
+
+bool Cluster::send_claim(const std::string& pid, std::function<void(const Reply*)> done) {
     const std::string window = std::to_string(options_.session_window);
-    resume->is_asking = commands_.send({"EVALSHA", scripts_.claim.sha(), next_turn, session_key(resume->request.pid),
-                                        cluster::owner_mark, owner_text_, window},
-                                       [this, resume](const Reply* reply) {
-                                           resume->is_asking = false;
-                                           if (resume->done) on_claimed(resume, reply);
-                                       });
+    return send_take(
+        {"EVALSHA", scripts_.claim.sha(), next_turn, session_key(pid), cluster::owner_mark, owner_text_, window}, pid,
+        std::move(done));
+}
+
+/// Sends what makes a session ours. Redis answers in order: while this is not answered, an answer that the session is
+/// another's is older than it, and whoever has returned here by it must not be ended for that (is_taking()).
+bool Cluster::send_take(std::initializer_list<std::string_view> command, const std::string& pid,
+                        std::function<void(const Reply*)> done) {
+    const bool is_sent = commands_.send(command, [this, pid, done = std::move(done)](const Reply* reply) {
+        if (const auto take = takes_.find(pid); --take->second == 0) takes_.erase(take);
+        if (done) done(reply);
+    });
+    if (is_sent) ++takes_[pid];
+    return is_sent;
 }
 
 void Cluster::on_claimed(const std::shared_ptr<Resume>& resume, const Reply* reply) {
@@ -257,14 +275,15 @@ void Cluster::adopt_session(Resume& resume, const std::string& before, cluster::
 
 /// The session of a client that we know already becomes ours once more: if others have asked for it, we are the later.
 void Cluster::claim_known(Resume& resume) {
-    const std::string window = std::to_string(options_.session_window);
-    resume.is_owner = commands_.send({"EVALSHA", scripts_.claim.sha(), next_turn, session_key(resume.request.pid),
-                                      cluster::owner_mark, owner_text_, window},
-                                     [this](const Reply* reply) {
-                                         if (reply == nullptr || !reply->is_error()) return;
-                                         if (reply->is_error("NOSCRIPT")) return miss_scripts();
-                                         commands_.note_refusal(*reply);
-                                     });
+    resume.is_owner = send_claim(resume.request.pid, [this](const Reply* reply) {
+        if (reply != nullptr && reply->is_error("NOSCRIPT")) return miss_scripts();
+        note_refusal(reply);
+    });
+}
+
+/// Of a command whose answer has no other use. `reply` is null when Redis was lost first.
+void Cluster::note_refusal(const Reply* reply) {
+    if (reply != nullptr && reply->is_error()) commands_.note_refusal(*reply);
 }
 
 void Cluster::say_taken(std::string_view nsp, std::string_view pid) {
@@ -287,7 +306,7 @@ void Cluster::on_taken(std::string_view text) {
     if (!has_socket && !resumes_.contains(pid)) return lose_session(nsp, pid);
     const bool is_asked = commands_.send({"GET", session_key(pid)}, [this, nsp, pid](const Reply* reply) {
         const bool is_ours = reply != nullptr && cluster::is_owned_by(reply->text, owner_text_);
-        if (is_ours) return say_taken(nsp, pid);
+        if (is_ours || is_taking(pid)) return say_taken(nsp, pid);
         give_up_session(nsp, pid);
     });
     if (!is_asked) give_up_session(nsp, pid);

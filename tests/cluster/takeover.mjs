@@ -82,6 +82,26 @@ await checks.step('of two connections that ask for a session at the same time, t
   }
 }, { timeout: 30000 });
 
+await checks.step('an answer that is older than a return does not end who has returned by it', async () => {
+  const first = await openAs(one, {});
+  await admin.request('emit', { event: 'seen', args: [1] });
+  const offset = JSON.parse((await first.tcp.packet(2000)).slice(2)).at(-1);
+  // While Redis stands still: another gateway asks first; then the old one writes what it keeps, which will be refused,
+  // and lets its client in again, which makes the session its own.
+  redis.freeze();
+  const elsewhere = openAs(three, { pid: first.pid, offset });
+  await sleep(200);   // for its claim to stand in Redis's buffer
+  first.tcp.destroy();
+  await sleep(100);
+  const back = await openAs(one, { pid: first.pid, offset }).finally(() => redis.thaw());
+  const copy = await elsewhere;
+  same(back.sid, first.sid, 'its id');
+  await until(2000, async () => (await sockets()).filter((line) => line.startsWith(first.sid)).length === 1, 'one socket of that id to be left');
+  same((await sockets()).filter((line) => line.startsWith(first.sid)), [`${first.sid} one`], 'where it is');
+  back.tcp.destroy();
+  copy?.tcp.destroy();
+});
+
 await checks.step('who asked first and died leaves the session to who asks next', async () => {
   const first = await openAs(one, {});
   await admin.request('emit', { event: 'seen', args: [1] });
