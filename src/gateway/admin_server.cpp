@@ -624,7 +624,10 @@ void AdminServer::rooms(Client& client, const wire::AdminRequest& request) {
         if (!wanted.empty() && name != wanted) continue;
         for (const auto& [room, members] : nsp->rooms) sum->rooms[{name, room}] += members->members.size();
         if (all) {
-            for (const auto& [id, slot] : nsp->by_id) sum->rooms[{name, std::string(id.view())}] += 1;
+            nsp->by_id.each([&](Outbox::Slot slot) {
+                const Socket* socket = hub_.socket_in(slot, *nsp);
+                if (socket != nullptr) sum->rooms[{nsp->name, std::string(socket->id.view())}] += 1;
+            });
         }
         asked.push_back(nsp.get());
     }

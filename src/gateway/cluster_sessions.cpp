@@ -92,7 +92,7 @@ cluster::StoredSession Cluster::stored(const Socket& socket) const {
     cluster::StoredSession session;
     session.owner = node_uid_;
     session.sid = socket.id.view();
-    session.pid = socket.pid;
+    session.pid = socket.pid();
     session.rooms.emplace_back(socket.id.view());
     for (const Socket::Seat& seat : socket.seats) session.rooms.push_back(seat.room->name);
     if (session.rooms.size() > cluster::max_session_rooms) session.rooms.resize(cluster::max_session_rooms);
@@ -101,14 +101,14 @@ cluster::StoredSession Cluster::stored(const Socket& socket) const {
             session.stays.push_back({seat.room->name, seat.since, std::nullopt});
         }
     }
-    for (const Stay& stay : socket.past) session.stays.push_back({stay.room, stay.after, stay.through});
+    for (const Stay& stay : socket.extra().past) session.stays.push_back({stay.room, stay.after, stay.through});
     if (socket.pass != nullptr) {
         // Invitations stay here, and a room by invitation cannot be asked about without one.
         for (const Pass::Granted& one : socket.pass->rooms) {
             if (one.token.empty() && session.granted.size() < session.rooms.size()) session.granted.push_back(one.room);
         }
     }
-    if (!socket.data.empty()) session.data = socket.data;
+    if (!socket.extra().data.empty()) session.data = socket.extra().data;
     session.user = socket.user;
     session.since = socket.connected_at;
     session.node = options_.node;
@@ -123,19 +123,20 @@ std::string Cluster::session_key(std::string_view pid) const {
 }
 
 void Cluster::write_session(const Socket& socket, Millis lifetime) {
-    if (!commands_.is_up() || socket.pid.empty()) return;
-    const std::string key = session_key(socket.pid);
+    if (!commands_.is_up() || !socket.has_pid()) return;
+    std::string pid = socket.pid();
+    const std::string key = session_key(pid);
     std::string value;
     cluster::append_session(value, stored(socket));
     const std::string time = std::to_string(lifetime);
     if (!socket.owns_session) {  // it has just connected here: whoever had it has it no more
         const std::initializer_list<std::string_view> command = {"SET", key, value, "PX", time};
-        socket.recovered ? send_take(command, socket.pid, [this](const Reply* reply) { note_refusal(reply); })
+        socket.recovered ? send_take(command, pid, [this](const Reply* reply) { note_refusal(reply); })
                          : commands_.send(command);
         return;
     }
     commands_.send({"EVALSHA", scripts_.write.sha(), next_turn, key, value, time},
-                   [this, nsp = socket.nsp->name, pid = socket.pid](const Reply* reply) {
+                   [this, nsp = socket.nsp->name, pid = std::move(pid)](const Reply* reply) {
                        if (reply == nullptr) return;
                        if (reply->is_error("NOSCRIPT")) {
                            miss_scripts();
@@ -158,9 +159,9 @@ void Cluster::refresh_sessions() {
     last_refresh_ = loop_.now();
     stale_.clear();
     for (const auto& [name, nsp] : hub_.namespaces()) {
-        for (const auto& [secret, slot] : nsp->by_secret) {
-            if (const Socket* socket = hub_.socket_in(slot, *nsp)) stale_.push_back({name, socket->id});
-        }
+        nsp->by_secret.each([&](Outbox::Slot slot) {
+            if (const Socket* socket = hub_.socket_in(slot, *nsp)) stale_.push_back({nsp->name, socket->id});
+        });
     }
     if (!stale_.empty()) loop_.timers().arm(*session_timer_, loop_.now());
 }
@@ -172,7 +173,7 @@ void Cluster::release(const Socket& socket, bool recoverable) {
     }
     const std::string mine = std::string(cluster::owner_mark) + owner_text_;
     if (commands_.is_up()) {
-        commands_.send({"EVALSHA", scripts_.remove.sha(), next_turn, session_key(socket.pid), mine},
+        commands_.send({"EVALSHA", scripts_.remove.sha(), next_turn, session_key(socket.pid()), mine},
                        [this](const Reply* reply) {
                            // The session ends by itself.
                            if (reply == nullptr || !reply->is_error()) return;

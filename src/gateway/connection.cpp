@@ -55,12 +55,12 @@ void Connection::expire(Millis) {
         return;
     }
     ++engine.stats_.timeouts;
-    if (mode == Mode::leaving || (mode == Mode::http && !out_.empty())) {  // nobody takes the answer
+    if (mode == Mode::leaving || (mode == Mode::http && has_output())) {  // nobody takes the answer
         destroy();
         return;
     }
-    log::debug("http", "timeout", {{"address", address.to_string()}, {"idle", in_.empty() && !exchange}});
-    if (exchange != nullptr || !in_.empty()) {
+    log::debug("http", "timeout", {{"address", address.to_string()}, {"idle", !has_input() && !exchange}});
+    if (exchange != nullptr || has_input()) {
         refuse(408, "the request did not arrive in time");
         return;
     }
@@ -170,10 +170,10 @@ void Connection::answer_ping(std::string_view data) {
     }
     std::string pong;
     proto::append_ws_frame(pong, proto::WsOpcode::pong, data);
-    if (out_.empty()) {
-        write_raw(pong);
+    if (has_output()) {
+        buffers_->probe_pong = std::move(pong);
     } else {
-        probe_pong_ = std::move(pong);
+        write_raw(pong);
     }
 }
 
@@ -186,8 +186,7 @@ void Connection::become_websocket(std::string_view response) {
 
 void Connection::read_early_frames() {
     std::string early(input());
-    in_ = std::string();
-    in_done_ = 0;
+    drop_input();
     if (!early.empty()) consume_websocket({early.data(), early.size()});
 }
 
@@ -204,22 +203,24 @@ void Connection::close_websocket(std::string_view before, std::uint16_t code, st
 // --- HTTP -----------------------------------------------------------------------------------------------------------
 
 void Connection::consume_http(std::string_view bytes) {
-    if (in_.empty() && exchange == nullptr && !holds_poll) {  // the first bytes of a request
+    if (!has_input() && exchange == nullptr && !holds_poll) {  // the first bytes of a request
         engine.loop().timers().arm(*this, engine.loop().now() + engine.options().header_timeout);
     }
-    if (in_done_ >= in_.size() / 2) {  // what is parsed makes room, each byte moved once at most
-        in_.erase(0, in_done_);
-        in_done_ = 0;
+    Buffers& kept = buffers();
+    if (kept.in_done >= kept.in.size() / 2) {  // what is parsed makes room, each byte moved once at most
+        kept.in.erase(0, kept.in_done);
+        kept.in_done = 0;
     }
-    in_.append(bytes);
+    kept.in.append(bytes);
     parse();
 }
 
 void Connection::consume(std::size_t bytes) noexcept {
-    in_done_ += bytes;
-    if (in_done_ < in_.size()) return;
-    in_.clear();
-    in_done_ = 0;
+    if (bytes == 0) return;
+    buffers_->in_done += bytes;
+    if (buffers_->in_done < buffers_->in.size()) return;
+    buffers_->in.clear();
+    buffers_->in_done = 0;
 }
 
 void Connection::parse() {
@@ -228,7 +229,7 @@ void Connection::parse() {
     while (may_parse() && parse_one()) {
     }
     parsing_ = false;
-    if (mode == Mode::http && in_.empty() && in_.capacity() > 1024) in_ = std::string();
+    if (mode == Mode::http && !has_input()) drop_input();
 }
 
 // Takes one step; false when more bytes are needed.
@@ -237,7 +238,7 @@ bool Connection::parse_one() {
     std::size_t blank = 0;
     while (input().substr(blank).starts_with("\r\n")) blank += 2;
     consume(blank);
-    if (in_.empty()) return false;
+    if (!has_input()) return false;
     const std::size_t limit = engine.options().max_header_bytes + (gate != nullptr ? hop_field_room : 0);
     const std::size_t length = proto::find_http_head(input().substr(0, limit + 1));
     if (length > limit || (length == 0 && input().size() > limit)) {
@@ -352,7 +353,7 @@ void Connection::request_done() {
         finish_and_close();
         return;
     }
-    if (out_.empty()) {
+    if (!has_output()) {
         await_next_request();
     } else {
         engine.loop().timers().arm(*this, engine.loop().now() + engine.options().body_timeout);
@@ -362,10 +363,10 @@ void Connection::request_done() {
 // The answer is on its way whole.
 void Connection::await_next_request() {
     engine.loop().timers().arm(
-        *this, engine.loop().now() + (in_.empty() ? engine.options().idle_timeout : engine.options().header_timeout));
+        *this, engine.loop().now() + (has_input() ? engine.options().header_timeout : engine.options().idle_timeout));
     // What was pipelined behind it waits for the end of the turn: the answer may have been given in the midst of a
     // fan-out, and a request may lead to anything.
-    if (!parsing_ && !in_.empty()) engine.read_later(*this);
+    if (!parsing_ && has_input()) engine.read_later(*this);
 }
 
 void Connection::refuse_upgrade(std::string_view message, std::string_view more_headers, int status) {
@@ -384,7 +385,7 @@ void Connection::refuse_upgrade(std::string_view message, std::string_view more_
 // --- writing and ending ---------------------------------------------------------------------------------------------
 
 void Connection::write_raw(std::string_view bytes) {
-    if (out_.empty()) {
+    if (!has_output()) {
         const ssize_t n = send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
         if (n < 0 && errno != EAGAIN && errno != EINTR) {
             destroy();
@@ -394,12 +395,13 @@ void Connection::write_raw(std::string_view bytes) {
         if (bytes.empty()) return;
         out_blocked_ = true;
     }
-    out_.append(bytes);
+    buffers().out.append(bytes);
 }
 
 void Connection::flush_out() {
-    while (!out_.empty()) {
-        const ssize_t n = send(fd, out_.data() + out_done_, out_.size() - out_done_, MSG_NOSIGNAL);
+    while (has_output()) {
+        const auto rest = std::string_view(buffers_->out).substr(buffers_->out_done);
+        const ssize_t n = send(fd, rest.data(), rest.size(), MSG_NOSIGNAL);
         if (n < 0) {
             if (errno == EINTR) continue;
             if (errno == EAGAIN) {
@@ -409,15 +411,15 @@ void Connection::flush_out() {
             destroy();
             return;
         }
-        out_done_ += static_cast<std::size_t>(n);
+        buffers_->out_done += static_cast<std::size_t>(n);
         if ((end_after_out_ && close_after_reply) || (mode == Mode::http && exchange == nullptr)) {
             engine.loop().timers().arm(*this, engine.loop().now() + engine.options().body_timeout);
         }
-        if (out_done_ < out_.size()) continue;
-        out_ = std::exchange(probe_pong_, {});
-        out_done_ = 0;
+        if (static_cast<std::size_t>(n) < rest.size()) continue;
+        buffers_->out = std::exchange(buffers_->probe_pong, {});
+        buffers_->out_done = 0;
     }
-    out_ = std::string();
+    if (!has_input()) buffers_.reset();
     if (mode == Mode::leaving) {
         hand_over();
     } else if (end_after_out_) {
@@ -431,8 +433,26 @@ void Connection::flush_out() {
     }
 }
 
+Connection::Buffers& Connection::buffers() {
+    if (buffers_ == nullptr) buffers_ = std::make_unique<Buffers>();
+    return *buffers_;
+}
+
+void Connection::drop_input() noexcept {
+    if (buffers_ == nullptr) return;
+    if (!has_output()) {
+        buffers_.reset();
+        return;
+    }
+    buffers_->in = std::string();
+    buffers_->in_done = 0;
+}
+
 std::size_t Connection::cost() const noexcept {
-    std::size_t bytes = sizeof(Connection) + in_.capacity() + out_.capacity() + probe_pong_.capacity();
+    std::size_t bytes = sizeof(Connection);
+    if (buffers_ != nullptr) {
+        bytes += sizeof(Buffers) + buffers_->in.capacity() + buffers_->out.capacity() + buffers_->probe_pong.capacity();
+    }
     bytes += reader_.bytes_held();
     if (exchange != nullptr) {
         bytes += sizeof(Exchange) + exchange->text.capacity() + exchange->body.capacity();
@@ -448,12 +468,11 @@ void Connection::finish_and_close() {
     mode = Mode::lingering;
     exchange.reset();
     parked.reset();
-    in_ = std::string();
-    in_done_ = 0;
+    drop_input();
     end_after_out_ = true;
-    if (out_.empty()) shutdown(fd, SHUT_WR);
+    if (!has_output()) shutdown(fd, SHUT_WR);
     // A slow reader may take its time for an answer, as long as it takes something of it.
-    const bool patient = !out_.empty() && close_after_reply;
+    const bool patient = has_output() && close_after_reply;
     engine.loop().timers().arm(*this, engine.loop().now() + (patient ? engine.options().body_timeout : linger_time));
 }
 
@@ -461,7 +480,7 @@ void Connection::finish_and_close() {
 
 void Connection::leave() {
     mode = Mode::leaving;
-    if (out_.empty()) {
+    if (!has_output()) {
         hand_over();
     } else {
         engine.loop().timers().arm(*this, engine.loop().now() + engine.options().body_timeout);

@@ -70,7 +70,7 @@ public:
     /// Frames that came in one read with the request; call it once a session is attached.
     void read_early_frames();
     /// Whether bytes of our own still wait, so that an outbox must not write yet.
-    [[nodiscard]] bool has_output() const noexcept { return !out_.empty(); }
+    [[nodiscard]] bool has_output() const noexcept { return buffers_ != nullptr && !buffers_->out.empty(); }
     /// Sends bytes that are whole frames; only while no outbox writes to this descriptor.
     void write_raw(std::string_view bytes);
     /// Bytes that this connection holds, itself included.
@@ -109,7 +109,7 @@ public:
     Connection* next = nullptr;
 
     [[nodiscard]] bool is_idle() const noexcept {
-        return mode == Mode::http && exchange == nullptr && !holds_poll && in_.empty() && out_.empty();
+        return mode == Mode::http && exchange == nullptr && !holds_poll && !has_input() && !has_output();
     }
 
 private:
@@ -118,10 +118,17 @@ private:
     void read_share_of_turn();
     void consume_http(std::string_view bytes);
     [[nodiscard]] bool may_parse() const noexcept {
-        return mode == Mode::http && !holds_poll && !close_after_reply && out_.empty() && !is_delivering();
+        return mode == Mode::http && !holds_poll && !close_after_reply && !has_output() && !is_delivering();
     }
     [[nodiscard]] bool is_delivering() const noexcept { return exchange != nullptr && exchange->payload.has_value(); }
-    [[nodiscard]] std::string_view input() const noexcept { return std::string_view(in_).substr(in_done_); }
+    [[nodiscard]] bool has_input() const noexcept { return buffers_ != nullptr && !buffers_->in.empty(); }
+    [[nodiscard]] std::string_view input() const noexcept {
+        return buffers_ == nullptr ? std::string_view() : std::string_view(buffers_->in).substr(buffers_->in_done);
+    }
+    /// Those of this connection, made when they are first needed.
+    struct Buffers;
+    Buffers& buffers();
+    void drop_input() noexcept;
     void consume(std::size_t bytes) noexcept;
     void answer_ping(std::string_view data);
     void await_next_request();
@@ -134,12 +141,16 @@ private:
     void flush_out();
     void hand_over();
 
+    /// What a WebSocket that keeps up has no use for.
+    struct Buffers {
+        std::string in;            ///< HTTP bytes,
+        std::size_t in_done = 0;   ///< of which so many are parsed
+        std::string out;           ///< bytes for the socket,
+        std::size_t out_done = 0;  ///< of which so many are written
+        std::string probe_pong;    ///< the newest, while something else is to be written first
+    };
     proto::WsReader reader_;
-    std::string in_;            // HTTP bytes,
-    std::size_t in_done_ = 0;   // of which so many are parsed
-    std::string out_;           // bytes for the socket,
-    std::size_t out_done_ = 0;  // of which so many are written
-    std::string probe_pong_;    // the newest, while something else is to be written first
+    std::unique_ptr<Buffers> buffers_;  // null: nothing waits
     bool out_blocked_ = false;
     bool end_after_out_ = false;
     bool end_announced_ = false;

@@ -261,8 +261,9 @@ Session* Engine::session(Slot slot) noexcept {
 }
 
 Session* Engine::find(std::string_view sid) noexcept {
-    const auto found = by_sid_.find(Id::from(sid));
-    return found == by_sid_.end() ? nullptr : sessions_[found->second].get();
+    const Id id = Id::from(sid);
+    const Slot slot = by_sid_.find(IdHash{}(id), [&](Slot one) { return sessions_[one]->sid == id; });
+    return slot == base::SlotTable::none ? nullptr : sessions_[slot].get();
 }
 
 Session& Engine::open_session(const Connection& connection, proto::EioTransport transport) {
@@ -282,7 +283,7 @@ Session& Engine::open_session(const Connection& connection, proto::EioTransport 
     session.head = connection.exchange->text;
     session.opened_wall_clock = loop_.wall_clock();
     session.address = connection.address;
-    by_sid_.emplace(session.sid, slot);
+    by_sid_.insert(IdHash{}(session.sid), slot);
     outbox_.open(slot);
     ++session_count_;
     ++stats_.sessions_opened;
@@ -430,7 +431,7 @@ void Engine::close(Slot slot, CloseReason reason, Ending ending, std::uint16_t c
     if (gone == nullptr) return;
     gone->closing = true;
     --session_count_;
-    by_sid_.erase(gone->sid);
+    by_sid_.erase(IdHash{}(gone->sid), slot);
     ++stats_.closed[static_cast<std::size_t>(reason)];
     log::debug("gateway", "session_closed", {{"sid", gone->sid.view()}, {"reason", proto::to_string(reason)}});
     app_.on_close(slot, reason);
@@ -484,7 +485,7 @@ void Engine::close(Slot slot, CloseReason reason, Ending ending, std::uint16_t c
         return;
     }
     // The next poll is told, if it comes soon.
-    by_sid_.emplace(gone->sid, slot);
+    by_sid_.insert(IdHash{}(gone->sid), slot);
     loop_.timers().arm(*gone, loop_.now() + held_close_time);
 }
 
@@ -494,7 +495,7 @@ void Engine::release(Slot slot) {
         poll->generation = 0;
         poll->destroy();
     }
-    by_sid_.erase(gone.sid);
+    by_sid_.erase(IdHash{}(gone.sid), slot);
     gone.charge.clear();
     outbox_.close(slot);
     gone.disarm();

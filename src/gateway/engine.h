@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/log_throttle.h"
+#include "base/slot_table.h"
 #include "base/unique_fd.h"
 #include "gateway/accounts.h"
 #include "gateway/client_address.h"
@@ -347,7 +348,7 @@ private:
         bool too_slow;  // else its socket failed
     };
     std::vector<Failed> failed_;
-    std::unordered_map<Id, Slot, IdHash> by_sid_;
+    base::SlotTable by_sid_;
     std::unordered_map<net::Address, std::uint32_t, net::AddressHash> per_address_;
     std::vector<std::unique_ptr<Listener>> listeners_;
     std::vector<Forwarder*> forwarders_;

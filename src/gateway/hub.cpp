@@ -124,24 +124,24 @@ Position Hub::position(const Namespace& nsp) const {
 void Hub::place_sockets(std::size_t stream, Position end, Millis ahead) {
     for (const auto& [name, nsp] : namespaces_) {
         if (&nsp->log != logs_[stream].get()) continue;
-        for (const auto& [secret, slot] : nsp->by_secret) {
+        nsp->by_secret.each([&](Slot slot) {
             if (Socket* socket = socket_in(slot, *nsp)) place(*socket, end, ahead);
-        }
+        });
     }
 }
 
 void Hub::move_back(std::size_t stream, Position to) {
     for (const auto& [name, nsp] : namespaces_) {
         if (&nsp->log != logs_[stream].get()) continue;
-        for (const auto& [secret, slot] : nsp->by_secret) {
+        nsp->by_secret.each([&](Slot slot) {
             Socket* socket = socket_in(slot, *nsp);
-            if (socket == nullptr) continue;
+            if (socket == nullptr) return;
             for (Socket::Seat& seat : socket->seats) seat.since = std::min(seat.since, to);
             socket->connected_at = std::min(socket->connected_at, to);
-            socket->past.clear();
+            if (!socket->extra().past.empty()) socket->own_extra().past.clear();
             // What it had still to get is gone: it is closed, and hears so when it returns.
             if (socket->replay != nullptr) socket->replay->at = {};
-        }
+        });
     }
 }
 
@@ -179,15 +179,43 @@ Socket* Hub::socket_in(Slot slot, const Namespace& nsp) {
     return nullptr;
 }
 
-Socket* Hub::find_socket(Namespace& nsp, const Id& id) {
-    const auto found = nsp.by_id.find(id);
-    return found == nsp.by_id.end() ? nullptr : socket_in(found->second, nsp);
+Socket* Hub::find_socket(const Namespace& nsp, const Id& id) {
+    const Slot slot = nsp.by_id.find(IdHash{}(id), [&](Slot one) {
+        const Socket* socket = socket_in(one, nsp);
+        return socket != nullptr && socket->id == id;
+    });
+    return slot == base::SlotTable::none ? nullptr : socket_in(slot, nsp);
+}
+
+/// The socket that recovery knows by this secret; null when it is not here.
+Socket* Hub::find_secret(const Namespace& nsp, const Id& secret) {
+    const Slot slot = nsp.by_secret.find(IdHash{}(secret), [&](Slot one) {
+        const Socket* socket = socket_in(one, nsp);
+        return socket != nullptr && socket->secret == secret;
+    });
+    return slot == base::SlotTable::none ? nullptr : socket_in(slot, nsp);
 }
 
 std::size_t Hub::room_count() const noexcept {
     std::size_t count = 0;
     for (const auto& [name, nsp] : namespaces_) count += nsp->rooms.size();
     return count;
+}
+
+const Socket::Extra& Socket::extra() const noexcept {
+    static const Extra nothing;
+    return extra_ == nullptr ? nothing : *extra_;
+}
+
+Socket::Extra& Socket::own_extra() {
+    if (extra_ == nullptr) extra_ = std::make_unique<Extra>();
+    return *extra_;
+}
+
+std::string Socket::pid() const {
+    std::string pid;
+    if (has_pid()) pid.append(secret.view()).append(pid_rest);
+    return pid;
 }
 
 // Calls `each` with the slot of every selected socket, once.
@@ -201,7 +229,7 @@ void Hub::visit(Namespace& nsp, const Selection& selection, Visit&& each) {
             for (const Slot slot : room->second->members) act(slot);
         }
         if (name.size() == id_length) {  // each socket is in a room of its own, which is not kept as one
-            if (const auto own = nsp.by_id.find(Id::from(name)); own != nsp.by_id.end()) act(own->second);
+            if (const Socket* own = find_socket(nsp, Id::from(name))) act(own->slot);
         }
     };
     if (everyone && !excludes) {
@@ -220,7 +248,7 @@ void Hub::visit(Namespace& nsp, const Selection& selection, Visit&& each) {
     }
     for (const std::string& name : selection.rooms) for_room(name, once);
     for (const std::string& id : selection.sockets) {
-        if (const auto own = nsp.by_id.find(Id::from(id)); own != nsp.by_id.end()) once(own->second);
+        if (const Socket* own = find_socket(nsp, Id::from(id))) once(own->slot);
     }
     for (const std::string& user : selection.users) {
         for_room(user, [&](Slot slot) {
@@ -369,18 +397,16 @@ Reached Hub::deliver(std::string_view name, const Selection& selection, const Ev
 }
 
 bool Hub::holds(const Namespace& nsp, std::string_view pid) {
-    return nsp.by_secret.contains(Id::from(pid.substr(0, id_length)));
+    return find_secret(nsp, Id::from(pid.substr(0, id_length))) != nullptr;
 }
 
 void Hub::taken(Namespace& nsp, std::string_view pid) {
     const Id secret = Id::from(pid.substr(0, id_length));
-    if (const auto live = nsp.by_secret.find(secret); live != nsp.by_secret.end()) {
-        if (Socket* socket = socket_in(live->second, nsp)) {
-            socket->is_taken = true;
-            const Slot slot = live->second;
-            remove_socket(*socket, "transport close", false);
-            engine_->close(slot, CloseReason::transport_close, Ending::cut);
-        }
+    if (Socket* socket = find_secret(nsp, secret)) {
+        socket->is_taken = true;
+        const Slot slot = socket->slot;
+        remove_socket(*socket, "transport close", false);
+        engine_->close(slot, CloseReason::transport_close, Ending::cut);
     }
     nsp.saved.take(secret, engine_->loop().now());
 }
@@ -425,7 +451,7 @@ std::size_t Hub::ask(Namespace& nsp, const Selection& selection, const Event& ev
         const auto frames = encoder.frames(false);
         engine_->outbox().push(slot, frames.data(), frames.size());
         ++stats_.deliveries;
-        socket->asked.push_back(key);
+        socket->own_extra().asked.push_back(key);
         ++wait->waiting;
     });
     const std::size_t reached = wait->waiting;
@@ -464,12 +490,11 @@ void Hub::on_ack(Socket& socket, const proto::SioPacket& packet) {
         return;
     }
     const std::uint64_t key = ack_key(*socket.nsp, *packet.id);
-    const auto owed = std::find(socket.asked.begin(), socket.asked.end(), key);
-    if (owed == socket.asked.end()) {  // unknown, late or repeated
+    if (std::ranges::find(socket.extra().asked, key) == socket.extra().asked.end()) {  // unknown, late or repeated
         spend(socket.slot);
         return;
     }
-    socket.asked.erase(owed);
+    std::erase(socket.own_extra().asked, key);
     const auto found = waits_.find(key);
     if (found == waits_.end()) return;
     Answers::One answer{socket.id, packet.json.empty() ? "[]" : std::string(packet.json), {}};
@@ -513,7 +538,7 @@ void Hub::join(Socket& socket, std::string_view name, Position since) {
     room.members.push_back(socket.slot);
     socket.room_bytes += cost_of(room);
     if (socket.replay != nullptr) socket.replay->stays.push_back({.room = std::string(name), .after = since});
-    if (backbone_ != nullptr && !socket.pid.empty()) backbone_->keep(socket);
+    if (backbone_ != nullptr && socket.has_pid()) backbone_->keep(socket);
     log::debug("room", "join", {{"sid", socket.id.view()}, {"room", name}});
     handlers_.on_join(socket, room.name);
 }
@@ -543,11 +568,11 @@ void Hub::leave(Socket& socket, std::string_view name) {
     for (std::size_t i = 0; i < socket.seats.size(); ++i) {
         if (socket.seats[i].room->name != name) continue;
         log::debug("room", "leave", {{"sid", socket.id.view()}, {"room", name}});
-        if (!socket.pid.empty()) note_left(socket, socket.seats[i]);
+        if (socket.has_pid()) note_left(socket, socket.seats[i]);
         leave_seat(socket, i);
         if (socket.pass != nullptr)
             std::erase_if(socket.pass->rooms, [&](const auto& one) { return one.room == name; });
-        if (backbone_ != nullptr && !socket.pid.empty()) backbone_->keep(socket);
+        if (backbone_ != nullptr && socket.has_pid()) backbone_->keep(socket);
         return;
     }
 }
@@ -646,9 +671,11 @@ std::size_t Hub::cost(Slot slot) const {
     for (const auto& knock : client.knocks) bytes += knock->cost();
     for (const auto& socket : client.sockets) {
         bytes += handlers_.cost(*socket);
-        bytes += sizeof(Socket) + socket->auth.capacity() + socket->data.capacity() + socket->room_bytes;
-        bytes += socket->seats.capacity() * sizeof(Socket::Seat) + socket->asked.capacity() * sizeof(std::uint64_t);
-        for (const Stay& stay : socket->past) bytes += sizeof(Stay) + stay.room.capacity();
+        bytes += sizeof(Socket) + socket->auth.capacity() + socket->room_bytes;
+        bytes += socket->seats.capacity() * sizeof(Socket::Seat);
+        const Socket::Extra& extra = socket->extra();
+        bytes += extra.data.capacity() + extra.asked.capacity() * sizeof(std::uint64_t);
+        for (const Stay& stay : extra.past) bytes += sizeof(Stay) + stay.room.capacity();
         if (socket->pass != nullptr) {
             bytes += sizeof(Pass) + socket->pass->claims.capacity();
             if (socket->pass->token) bytes += socket->pass->token->capacity();
@@ -819,7 +846,7 @@ Socket& Hub::add_socket(Slot slot, Namespace& nsp, const Id& id) {
     socket.index_in_namespace = nsp.everyone.size();
     socket.connected_wall_clock = engine_->loop().wall_clock();
     nsp.everyone.push_back(slot);
-    nsp.by_id.emplace(id, slot);
+    nsp.by_id.insert(IdHash{}(id), slot);
     ++socket_count_;
     ++stats_.sockets_connected;
     return socket;
@@ -859,8 +886,8 @@ std::optional<ResumeRequest> Hub::resume_request(Namespace& nsp, std::string_vie
     }
     const Id secret = Id::from(std::string_view(request.pid).substr(0, id_length));
     // The old connection may not have been missed yet (its network just went away): it is over now.
-    if (const auto live = nsp.by_secret.find(secret); live != nsp.by_secret.end()) {
-        engine_->close(live->second, CloseReason::transport_close, Ending::cut);
+    if (const Socket* live = find_secret(nsp, secret)) {
+        engine_->close(live->slot, CloseReason::transport_close, Ending::cut);
     }
     request.saved = nsp.saved.take(secret, engine_->loop().now());
     // It connected before the end of the stream was known, which the saved socket has learned since.
@@ -1106,7 +1133,7 @@ void Hub::check_resumed(const Namespace& nsp, const Knock& knock, ResumeResult& 
     // Its old id may be taken: by the socket it was, where that has not been missed yet.
     if (!is_same_user)
         result = ResumeResult::failed(ResumeFailure::other_user);
-    else if (nsp.by_id.contains(saved.sid))
+    else if (find_socket(nsp, saved.sid) != nullptr)
         result = ResumeResult::failed(ResumeFailure::session_in_use);
 }
 
@@ -1125,19 +1152,18 @@ void Hub::finish_connect(Slot slot, Knock& knock, ResumeResult result) {
     if (recovery) {
         ++nsp.wants_offset;
         if (resumed) {
-            socket.pid = knock.pid;
-            socket.secret = Id::from(std::string_view(socket.pid).substr(0, id_length));
+            socket.secret = Id::from(std::string_view(knock.pid).substr(0, id_length));
+            socket.pid_rest = knock.pid.substr(id_length);
             socket.connected_at = resumed->saved.connected_at;
-            socket.data = std::move(resumed->saved.data);
+            if (!resumed->saved.data.empty()) socket.own_extra().data = std::move(resumed->saved.data);
             socket.owns_session = resumed->is_owner;
         } else {
             socket.secret = engine_->ids().next();
             socket.connected_at = position(nsp);
-            socket.pid = socket.secret.view();
-            socket.pid += '.';
-            socket.connected_at.append(socket.pid);
+            socket.pid_rest = '.';
+            socket.connected_at.append(socket.pid_rest);
         }
-        nsp.by_secret.emplace(socket.secret, slot);
+        nsp.by_secret.insert(IdHash{}(socket.secret), slot);
     }
     if (!socket.user.empty()) join(socket, socket.user);
     if (resumed) {
@@ -1146,7 +1172,7 @@ void Hub::finish_connect(Slot slot, Knock& knock, ResumeResult result) {
             if (stay.is_open()) {
                 join(socket, stay.room, stay.after);
             } else {
-                socket.past.push_back(stay);
+                socket.own_extra().past.push_back(stay);
             }
         }
         if (socket.pass != nullptr) {
@@ -1164,7 +1190,7 @@ void Hub::finish_connect(Slot slot, Knock& knock, ResumeResult result) {
     text += socket.id.view();
     if (recovery) {
         text += R"(","pid":")";
-        text += socket.pid;
+        text += socket.pid();
     }
     text += R"("})";
     engine_->outbox().push(slot, FrameRef::text("4", text));
@@ -1204,17 +1230,17 @@ void Hub::remove_socket(Socket& socket, std::string_view reason, bool recoverabl
     const Slot slot = socket.slot;
     log::debug("gateway", "socket_disconnected", {{"sid", socket.id.view()}, {"reason", reason}});
     handlers_.on_disconnect(socket, reason);
-    if (socket.pass != nullptr) passes_->left(socket, recoverable && !socket.pid.empty());
-    if (!socket.pid.empty()) {
+    if (socket.pass != nullptr) passes_->left(socket, recoverable && socket.has_pid());
+    if (socket.has_pid()) {
         --nsp.wants_offset;
-        nsp.by_secret.erase(socket.secret);
+        nsp.by_secret.erase(IdHash{}(socket.secret), slot);
         if (backbone_ != nullptr && !socket.is_taken) backbone_->release(socket, recoverable);
         if (recoverable) {
             SavedSocket saved;
             saved.sid = socket.id;
             saved.connected_at = socket.connected_at;
             saved.user = socket.user;
-            saved.data = socket.data;
+            saved.data = socket.extra().data;
             saved.stays = rooms_of(socket);
             nsp.saved.save(socket.secret, std::move(saved), engine_->loop().now());
         }
@@ -1225,8 +1251,8 @@ void Hub::remove_socket(Socket& socket, std::string_view reason, bool recoverabl
     nsp.everyone[socket.index_in_namespace] = moved;
     nsp.everyone.pop_back();
     if (moved != slot) socket_in(moved, nsp)->index_in_namespace = socket.index_in_namespace;
-    nsp.by_id.erase(socket.id);
-    const std::vector<std::uint64_t> asked = std::move(socket.asked);
+    nsp.by_id.erase(IdHash{}(socket.id), slot);
+    const std::vector<std::uint64_t> asked = socket.extra().asked;
     --socket_count_;
     std::erase_if(clients_[slot]->sockets, [&](const auto& owned) { return owned.get() == &socket; });
     for (const std::uint64_t key : asked) settle(key, &socket);

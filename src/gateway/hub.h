@@ -17,6 +17,7 @@
 
 #include "base/keyed_hash.h"
 #include "base/log_throttle.h"
+#include "base/slot_table.h"
 #include "base/timer_wheel.h"
 #include "gateway/backbone.h"
 #include "gateway/config.h"
@@ -91,16 +92,14 @@ struct Socket {
     };
 
     Id id;
-    Id secret;        ///< the random part of its pid; never shown to others
-    std::string pid;  ///< `<secret>.<offset at connect>`; empty without recovery
+    Id secret;             ///< the random part of its pid; never shown to others. All zeros without recovery
+    std::string pid_rest;  ///< what follows it in the pid: `.<offset at connect>`, nothing in those of Node servers
     Namespace* nsp = nullptr;
     Outbox::Slot slot = 0;
     std::string user;  ///< empty: anonymous
     std::string auth;  ///< the CONNECT payload, a JSON object; without its token where sio-authd judges it
-    std::string data;  ///< what an application on another node keeps with it: raw JSON, or empty
     std::vector<Seat> seats;
     std::size_t room_bytes = 0;  ///< what the rooms it is in cost
-    std::vector<Stay> past;      ///< rooms that it has left lately, where it may return for what it missed
     std::size_t index_in_namespace = 0;
     Position connected_at;  ///< where the log stood
     Millis connected_wall_clock = 0;
@@ -110,9 +109,24 @@ struct Socket {
     bool is_taken = false;      ///< its client has come back elsewhere: what the cluster keeps of it is the other's
     bool kept_dirty = false;    ///< what the cluster keeps of it is out of date: the backbone's to use
     bool owns_session = false;  ///< the session in Redis is marked as ours: the backbone's to use
-    std::vector<std::uint64_t> asked;  ///< ids of acknowledgements it owes
-    std::unique_ptr<Replay> replay;    ///< null unless it is behind
-    std::unique_ptr<Pass> pass;        ///< null unless sio-authd has let it in
+    std::unique_ptr<Replay> replay;  ///< null unless it is behind
+    std::unique_ptr<Pass> pass;      ///< null unless sio-authd has let it in
+
+    /// What most sockets have nothing of.
+    struct Extra {
+        std::string data;                  ///< what an application on another node keeps with it: raw JSON, or empty
+        std::vector<Stay> past;            ///< rooms that it has left lately, where it may return for what it missed
+        std::vector<std::uint64_t> asked;  ///< ids of acknowledgements it owes
+    };
+    [[nodiscard]] const Extra& extra() const noexcept;
+    Extra& own_extra();
+
+    [[nodiscard]] bool has_pid() const noexcept { return secret != Id{}; }
+    /// By which its client may return; empty without recovery.
+    [[nodiscard]] std::string pid() const;
+
+private:
+    std::unique_ptr<Extra> extra_;
 };
 
 struct Namespace {
@@ -124,8 +138,8 @@ struct Namespace {
     bool is_dynamic = false;   ///< matched a pattern: removed when its last socket is gone
     StringMap<std::unique_ptr<Room>> rooms;
     std::vector<Outbox::Slot> everyone;
-    std::unordered_map<Id, Outbox::Slot, IdHash> by_id;
-    std::unordered_map<Id, Outbox::Slot, IdHash> by_secret;
+    base::SlotTable by_id;         ///< its sockets, by Socket::id
+    base::SlotTable by_secret;     ///< those of them that recovery knows, by Socket::secret
     std::size_t wants_offset = 0;  ///< sockets that may come back for what they miss
     std::uint64_t next_ack = 0;
     RecoveryLog& log;  ///< of its stream, which others may share
@@ -262,7 +276,7 @@ public:
 
     // --- finding ---
     [[nodiscard]] Namespace* find_namespace(std::string_view name);
-    [[nodiscard]] Socket* find_socket(Namespace& nsp, const Id& id);
+    [[nodiscard]] Socket* find_socket(const Namespace& nsp, const Id& id);
     [[nodiscard]] Socket* socket_in(Outbox::Slot slot, const Namespace& nsp);
     [[nodiscard]] const StringMap<std::unique_ptr<Namespace>>& namespaces() const noexcept { return namespaces_; }
     [[nodiscard]] std::size_t socket_count() const noexcept { return socket_count_; }
@@ -291,7 +305,7 @@ public:
     /// A client has sent a token that cannot be one: counted, and told once a second at most.
     void tell_malformed_token(Slot slot, std::string_view nsp, std::string_view reason);
     /// Whether a client of that pid is connected here.
-    [[nodiscard]] static bool holds(const Namespace& nsp, std::string_view pid);
+    [[nodiscard]] bool holds(const Namespace& nsp, std::string_view pid);
     /// A client of that pid has come back elsewhere: what is left of it here is over.
     void taken(Namespace& nsp, std::string_view pid);
     /// To one socket. Recoverable unless volatile.
@@ -358,6 +372,7 @@ private:
     struct ReplayTimer;
     class Encoder;
 
+    [[nodiscard]] Socket* find_secret(const Namespace& nsp, const Id& secret);
     void on_packet(Slot slot, const Result<std::optional<proto::SioPacket>>& packet);
     void dispatch(Socket& socket, const proto::SioPacket& packet);
     void connect(Slot slot, const proto::SioPacket& packet);

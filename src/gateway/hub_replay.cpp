@@ -31,9 +31,10 @@ std::vector<Stay> Hub::stays_of(const Id& sid, std::vector<Stay> rooms) {
 /// The rooms a socket is in, and those it has left lately.
 std::vector<Stay> Hub::rooms_of(const Socket& socket) {
     std::vector<Stay> stays;
-    stays.reserve(socket.seats.size() + socket.past.size() + 2);
+    const std::vector<Stay>& past = socket.extra().past;
+    stays.reserve(socket.seats.size() + past.size() + 2);
     for (const Socket::Seat& seat : socket.seats) stays.push_back({.room = seat.room->name, .after = seat.since});
-    stays.insert(stays.end(), socket.past.begin(), socket.past.end());
+    stays.insert(stays.end(), past.begin(), past.end());
     return stays;
 }
 
@@ -46,12 +47,13 @@ void Hub::note_left(Socket& socket, const Socket::Seat& seat) {
         }
     }
     if (now <= seat.since) return;
-    if (socket.past.size() >= most_past) {
+    std::vector<Stay>& past = socket.own_extra().past;
+    if (past.size() >= most_past) {
         const Position floor = socket.nsp->log.floor(engine_->loop().now());
-        std::erase_if(socket.past, [&](const Stay& stay) { return stay.through <= floor; });
-        if (socket.past.size() >= most_past) socket.past.erase(socket.past.begin());
+        std::erase_if(past, [&](const Stay& stay) { return stay.through <= floor; });
+        if (past.size() >= most_past) past.erase(past.begin());
     }
-    socket.past.push_back({.room = seat.room->name, .after = seat.since, .through = now});
+    past.push_back({.room = seat.room->name, .after = seat.since, .through = now});
 }
 
 /// From now on the socket gets what the log has after `from`, and `older` before that.
@@ -72,7 +74,7 @@ bool Hub::fall_behind(Slot slot, const Encoder& encoder) {
     const auto found = namespaces_.find(encoder.nsp());
     if (!encoder.is_logged() || found == namespaces_.end()) return false;
     Socket* socket = socket_in(slot, *found->second);
-    if (socket == nullptr || socket->pid.empty() || engine_->outbox().is_refused(slot)) return false;
+    if (socket == nullptr || !socket->has_pid() || engine_->outbox().is_refused(slot)) return false;
     ++stats_.fell_behind;
     // All before this event it has been sent, and what was emitted early besides.
     const std::uint64_t early = backbone_ != nullptr ? backbone_->last_early(encoder.nsp()) : 0;

@@ -18,22 +18,18 @@ std::string_view to_string(CloseReason reason) noexcept {
 }
 
 EioSession::EioSession(EioTransport transport, const EioTimes& times, Millis now) noexcept
-    : ping_interval_(times.ping_interval),
-      ping_timeout_(times.ping_timeout),
-      upgrade_timeout_(times.upgrade_timeout),
-      ping_at_(now + times.ping_interval),
-      transport_(transport) {}
+    : times_(&times), ping_at_(now + times.ping_interval), transport_(transport) {}
 
 Millis EioSession::deadline() const noexcept { return std::min({ping_at_, pong_by_, probe_until_, release_at_}); }
 
 EioSession::Tick EioSession::tick(Millis now) noexcept {
     if (pong_by_ <= now) return Tick::ping_timeout;
     if (ping_at_ <= now) {
-        pong_by_ = ping_at_ + ping_timeout_;
+        pong_by_ = ping_at_ + times_->ping_timeout;
         ping_at_ = never;
         extended_ = false;
         // Called so late that the answer is due as well: the client still gets the time it was promised.
-        if (pong_by_ <= now) pong_by_ = now + ping_timeout_;
+        if (pong_by_ <= now) pong_by_ = now + times_->ping_timeout;
         return Tick::send_ping;
     }
     if (probe_until_ <= now) {
@@ -50,13 +46,13 @@ EioSession::Tick EioSession::tick(Millis now) noexcept {
 EioSession::Verdict EioSession::on_packet(const EioPacket& packet, Millis now) noexcept {
     if (packet.type != EioType::pong && pong_by_ != never && !extended_) {
         extended_ = true;
-        pong_by_ = now + ping_timeout_;
+        pong_by_ = now + times_->ping_timeout;
     }
     switch (packet.type) {
         case EioType::message: return {Action::deliver};
         case EioType::pong:
             pong_by_ = never;
-            ping_at_ = now + ping_interval_;
+            ping_at_ = now + times_->ping_interval;
             return {Action::ignore};
         case EioType::ping: return {Action::close, CloseReason::transport_error};
         case EioType::close: return {Action::close, CloseReason::transport_close};
@@ -70,7 +66,7 @@ EioSession::Verdict EioSession::on_packet(const EioPacket& packet, Millis now) n
 bool EioSession::begin_probe(Millis now) noexcept {
     if (probe_ != Probe::none || upgraded_ || transport_ == EioTransport::websocket) return false;
     probe_ = Probe::waiting;
-    probe_until_ = now + upgrade_timeout_;
+    probe_until_ = now + times_->upgrade_timeout;
     return true;
 }
 
@@ -90,7 +86,7 @@ EioSession::ProbeAction EioSession::on_probe_packet(const EioPacket& packet, Mil
     // its time.
     if (pong_by_ != never) {
         pong_by_ = never;
-        ping_at_ = now + ping_interval_;
+        ping_at_ = now + times_->ping_interval;
     }
     return ProbeAction::complete;
 }

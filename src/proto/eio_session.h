@@ -38,6 +38,7 @@ struct EioTimes {
 /// value says what the owner must do now. After a `close` the owner closes and calls nothing more.
 class EioSession {
 public:
+    /// `times` outlives the session.
     EioSession(EioTransport transport, const EioTimes& times, Millis now) noexcept;
 
     [[nodiscard]] EioTransport transport() const noexcept { return transport_; }
@@ -84,9 +85,7 @@ private:
     static constexpr Millis never = INT64_MAX;
     enum class Probe : std::uint8_t { none, waiting, answered };
 
-    Millis ping_interval_;
-    Millis ping_timeout_;
-    Millis upgrade_timeout_;
+    const EioTimes* times_;
     Millis ping_at_;          // when the next ping is due
     Millis pong_by_ = never;  // when the answer to the last one is due
     Millis probe_until_ = never;

@@ -415,7 +415,7 @@ private:
                 const Socket* socket = hub.socket_in(nsp->everyone[i], *nsp);
                 FUZZ_CHECK(socket != nullptr && socket->nsp == nsp.get() && socket->index_in_namespace == i);
                 FUZZ_CHECK(engine.session(socket->slot) != nullptr);
-                FUZZ_CHECK(nsp->by_id.at(socket->id) == socket->slot);
+                FUZZ_CHECK(hub.find_socket(*nsp, socket->id) == socket);
                 seats += socket->seats.size();
                 for (std::size_t k = 0; k < socket->seats.size(); ++k) {
                     const Socket::Seat& seat = socket->seats[k];

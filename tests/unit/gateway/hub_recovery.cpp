@@ -109,12 +109,12 @@ public:
     }
 
     void flush() override {}
-    void keep(Socket& socket) override { sessions[socket.pid] = saved(socket); }
+    void keep(Socket& socket) override { sessions[socket.pid()] = saved(socket); }
     void release(const Socket& socket, bool recoverable) override {
         if (recoverable) {
-            sessions[socket.pid] = saved(socket);
+            sessions[socket.pid()] = saved(socket);
         } else {
-            sessions.erase(socket.pid);
+            sessions.erase(socket.pid());
         }
     }
     void resume(Namespace& nsp, ResumeRequest request, std::function<void(ResumeResult)> done) override {
@@ -166,7 +166,7 @@ private:
         kept.user = socket.user;
         for (const Socket::Seat& seat : socket.seats)
             kept.stays.push_back({.room = seat.room->name, .after = seat.since});
-        kept.stays.insert(kept.stays.end(), socket.past.begin(), socket.past.end());
+        kept.stays.insert(kept.stays.end(), socket.extra().past.begin(), socket.extra().past.end());
         return kept;
     }
     Resumed find(const std::string& nsp, std::span<const Stay> stays, Position from) {
