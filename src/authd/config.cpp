@@ -9,6 +9,7 @@
 #include "authd/database_url.h"
 #include "daemon/common.h"
 #include "daemon/exit_code.h"
+#include "daemon/judge.h"
 #include "pg/pool.h"
 #include "pg/target.h"
 #include "wire/admin.h"
@@ -65,7 +66,9 @@ void check_origins(Config& config, std::span<const Option> options, daemon::Find
             findings.warn("SOCKET_IO_CORS_ORIGIN: '" + origin +
                           "' is no exact origin; cookies of its pages are refused");
         } else {
-            findings.add({Errc::config, "origin: '" + origin + "' is not like https://example.org, without a path"});
+            const auto why = daemon::check_origin(origin);
+            findings.add({Errc::config,
+                          "origin: " + (why ? "'" + origin + "' is not like https://example.org" : why.error().what)});
         }
     }
     config.origins = std::move(exact);
@@ -129,15 +132,7 @@ std::string default_socket_path() {
     return path.substr(0, path.rfind('/') + 1) + "authd.sock";
 }
 
-bool is_origin(std::string_view text) noexcept {
-    const std::size_t colon = text.find("://");
-    if (colon == std::string_view::npos || colon == 0 || text.size() > 512) return false;
-    const std::string_view rest = text.substr(colon + 3);
-    if (rest.empty()) return false;
-    return std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; }) &&
-           std::ranges::none_of(text, [](char c) { return c >= 'A' && c <= 'Z'; }) &&
-           rest.find_first_of("/?#@*,\\\"'<>") == std::string_view::npos;
-}
+bool is_origin(std::string_view text) noexcept { return text != "null" && daemon::check_origin(text).has_value(); }
 
 std::vector<Option> options_of(Config& c) {
     using daemon::bytes;
@@ -253,6 +248,9 @@ std::vector<Option> options_of(Config& c) {
          .env = {"DATABASE_URL"}},
         c.database);
     database.is_verbatim = false;  // a secret stands within, not at the ends
+    database.holds_secret = [](std::string_view given) {
+        return given.find('@') != std::string_view::npos || given.find("password") != std::string_view::npos;
+    };
     add(std::move(database));
     add(choice({.name = "database-schema", .help = "Whose tables hold the sessions; none: they are not looked up."},
                c.schema, {{"none", Schema::none}, {"pg-adapter", Schema::pg_adapter}, {"prisma", Schema::prisma}}));

@@ -9,6 +9,7 @@
 #include <iterator>
 
 #include "auth/cookies.h"
+#include "daemon/judge.h"
 #include "daemon/wrapping.h"
 
 namespace sio::authd {
@@ -102,30 +103,49 @@ Result<std::vector<Secret>> application_secrets(const Config& config, const daem
     return secrets;
 }
 
+namespace {
+
+/// `are_secrets_wrong`: that there are none is somebody else's fault, and said.
+Result<void> read_rights(const Config& config, const std::vector<Secret>& secrets, bool are_secrets_wrong,
+                         Material& out) {
+    const auto text = read_text(config.rights, max_rights_bytes);
+    if (!text) return tl::unexpected(text.error());
+    auto rights = Rights::parse(*text, config.rights);
+    if (!rights) return tl::unexpected(rights.error());
+    out.rights = std::move(*rights);
+    out.rights_digest = sha256(*text);
+    if (out.rights.has(Right::Kind::sql) && config.database.empty()) {
+        return fail(Errc::config, config.rights + ": rules with sql ask for --database or DATABASE_URL");
+    }
+    if (!out.rights.has(Right::Kind::room_token) || are_secrets_wrong) return {};
+    if (secrets.empty()) {
+        return fail(Errc::config, config.rights + ": rules with room_token ask for the application's secret");
+    }
+    auto texts = signing_secrets(secrets, "room tokens");
+    if (!texts) return tl::unexpected(texts.error());
+    out.policy.room_secrets = std::move(*texts);
+    return {};
+}
+
+Result<void> read_key_set(const Config& config, std::string& identity, Material& out) {
+    const auto text = read_text(config.jwks, auth::Jwks::max_bytes);
+    if (!text) return tl::unexpected(text.error());
+    auto jwks = auth::Jwks::parse(*text);
+    if (!jwks) return fail(Errc::config, config.jwks + ": " + jwks.error().what);
+    if (jwks->size() == 0) out.warnings.push_back(config.jwks + ": there is no key in it that we have a use for");
+    out.jwks = std::move(*jwks);
+    append_part(identity, *text);
+    return {};
+}
+
+}  // namespace
+
 Result<Material> read_material(const Config& config, const daemon::Environment& environment) {
     Material out;
-    const auto secrets = application_secrets(config, environment);
-    if (!secrets) return tl::unexpected(secrets.error());
-
-    if (!config.rights.empty()) {
-        const auto text = read_text(config.rights, max_rights_bytes);
-        if (!text) return tl::unexpected(text.error());
-        auto rights = Rights::parse(*text, config.rights);
-        if (!rights) return tl::unexpected(rights.error());
-        out.rights = std::move(*rights);
-        out.rights_digest = sha256(*text);
-        if (out.rights.has(Right::Kind::sql) && config.database.empty()) {
-            return fail(Errc::config, config.rights + ": rules with sql ask for --database or DATABASE_URL");
-        }
-        if (out.rights.has(Right::Kind::room_token)) {
-            if (secrets->empty()) {
-                return fail(Errc::config, config.rights + ": rules with room_token ask for the application's secret");
-            }
-            auto texts = signing_secrets(*secrets, "room tokens");
-            if (!texts) return tl::unexpected(texts.error());
-            out.policy.room_secrets = std::move(*texts);
-        }
-    }
+    daemon::Findings findings;
+    auto secrets = application_secrets(config, environment);
+    if (!findings.check(secrets)) secrets = std::vector<Secret>{};
+    if (!config.rights.empty()) findings.check(read_rights(config, *secrets, findings.has_mistakes(), out));
 
     auth::Policy& policy = out.policy;
     const auto warn_of = [&out](const Secret& secret) {
@@ -144,12 +164,11 @@ Result<Material> read_material(const Config& config, const daemon::Environment& 
     policy.nextauth_v4 = config.nextauth_v4;
     policy.authjs_v5 = config.authjs_v5;
     if (!config.jwt_secret_file.empty()) {
-        const auto lines = read_secrets(config.jwt_secret_file);
-        if (!lines) return tl::unexpected(lines.error());
+        auto lines = read_secrets(config.jwt_secret_file);
+        if (!findings.check(lines)) lines = std::vector<Secret>{};
         for (const Secret& secret : *lines) warn_of(secret);
         auto texts = signing_secrets(*lines, "signed tokens");
-        if (!texts) return tl::unexpected(texts.error());
-        policy.jwt_secrets = std::move(*texts);
+        if (findings.check(texts)) policy.jwt_secrets = std::move(*texts);
     }
     policy.jwt_algorithms = config.jwt_algorithms;
     policy.issuer = config.jwt_issuer;
@@ -165,32 +184,31 @@ Result<Material> read_material(const Config& config, const daemon::Environment& 
         for (const std::string& text : *list) append_part(identity, text);
     }
     if (!config.jwks.empty() && !config.has_jwks_url()) {
-        const auto text = read_text(config.jwks, auth::Jwks::max_bytes);
-        if (!text) return tl::unexpected(text.error());
-        auto jwks = auth::Jwks::parse(*text);
-        if (!jwks) return fail(Errc::config, config.jwks + ": " + jwks.error().what);
-        if (jwks->size() == 0) {
-            out.warnings.push_back(config.jwks + ": there is no key in it that we have a use for");
-        }
-        out.jwks = std::move(*jwks);
-        append_part(identity, *text);
+        findings.check(read_key_set(config, identity, out));
     }
     out.identity_digest = sha256(identity);
 
     for (const std::string& file : {config.secret_file, config.jwt_secret_file}) {
-        if (!file.empty() && is_public(file)) out.warnings.push_back(file + ": everybody on this host can read it");
+        if (!file.empty() && is_public(file))
+            out.warnings.push_back(file + ": everybody on this host can read it: chmod 640 " + file);
     }
     if (policy.secrets.empty() && policy.jwt_secrets.empty() && config.jwks.empty() &&
         !config.has_database_sessions() && !config.anonymous) {
-        return fail(Errc::config,
-                    "there is nothing to know anybody by: give secret-file or AUTH_SECRET, jwt-secret-file, jwks or "
-                    "database-schema");
+        if (!findings.has_mistakes()) {
+            findings.add({Errc::config,
+                          "there is nothing to know anybody by: give secret-file or AUTH_SECRET, jwt-secret-file, jwks "
+                          "or database-schema"});
+        }
     }
+    if (auto judged = findings.result(); !judged) return tl::unexpected(judged.error());
     return out;
 }
 
 void check_material(const Config& config, const daemon::Environment& environment, daemon::Action action,
                     daemon::Findings& findings) {
+    if (config.redis_endpoint) daemon::judge_redis(*config.redis_endpoint, findings);
+    findings.check(daemon::check_file("jwks-ca", config.jwks_ca));
+    findings.check(daemon::check_log_file(config.log.file));
     auto material = read_material(config, environment);
     if (!findings.check(material)) return;
     // A daemon that runs says these itself, each time it reads the files.

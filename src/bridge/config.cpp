@@ -16,6 +16,7 @@
 #include "base/bytes.h"
 #include "bridge/listen_address.h"
 #include "daemon/exit_code.h"
+#include "daemon/judge.h"
 #include "routes/topics.h"
 #include "wire/admin.h"
 
@@ -301,6 +302,10 @@ Result<void> check_kafka(Config& config) {
     config.kafka.producer_properties = config.producer_properties;
     config.kafka.brokers = config.brokers;
     config.kafka.client_id = config.client_id;
+    for (const auto& [option, path] : {std::pair{"ca-file", &config.ca_file}, std::pair{"cert-file", &config.cert_file},
+                                       std::pair{"key-file", &config.key_file}}) {
+        if (auto readable = daemon::check_file(option, *path); !readable) return readable;
+    }
     return kafka::check(config.kafka);
 }
 

@@ -8,6 +8,7 @@
 #include "bridge/bridge.h"
 #include "bridge/config.h"
 #include "daemon/exit_code.h"
+#include "daemon/judge.h"
 #include "daemon/notify.h"
 #include "net/loop.h"
 #include "net/signals.h"
@@ -20,9 +21,10 @@ using namespace sio;
 /// Whether the routes file can be read and is right.
 Result<void> check_routes(const bridge::Config& config) {
     if (config.routes.empty()) return {};
+    if (auto readable = daemon::check_file("routes", config.routes); !readable) return readable;
     std::ifstream file(config.routes, std::ios::binary);
     std::ostringstream text;
-    if (!file || !(text << file.rdbuf())) return fail(Errc::config, "cannot read the routes file " + config.routes);
+    text << file.rdbuf();
     const auto routes = routes::parse_routes(text.str(), config.routes);
     if (!routes) return tl::unexpected(routes.error());
     return bridge::check_topics(*routes, config);
@@ -34,6 +36,9 @@ int main(int argc, char** argv) {
     constexpr std::string_view program = "sio-bridge";
     const auto check = [](daemon::Action /*action*/, const bridge::Config& judged, daemon::Findings& findings) {
         findings.check(check_routes(judged));
+        findings.check(daemon::check_log_file(judged.log.file));
+        if (judged.redis_endpoint) daemon::judge_redis(*judged.redis_endpoint, findings);
+        daemon::warn_of_mode("key-file", judged.key_file, findings);
     };
     const auto started =
         bridge::start({argv + 1, static_cast<std::size_t>(argc - 1)}, daemon::process_environment, check);

@@ -84,6 +84,7 @@ Result<void> open_log(const LogConfig& config) {
 
 Option secret(Option option, std::string& target) {
     option.is_verbatim = true;
+    option.holds_secret = [](std::string_view given) { return !given.empty(); };
     option.set = [&target](std::string_view given) -> Result<void> {
         target = given;
         return {};

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "daemon/judge.h"
 #include "daemon/wrapping.h"
 
 namespace sio::daemon {
@@ -267,6 +268,9 @@ Values read_config(std::span<Option> options, const std::string& path, Findings&
         }
         std::string value = unwrapped(*option, place + ": " + std::string(key),
                                       std::string(base::trim(content.substr(equals + 1))), findings);
+        if (option->holds_secret && option->holds_secret(option->is_prefix ? rest + "=" + value : value)) {
+            warn_of_mode(place + ": " + std::string(key), path, findings);
+        }
         given.push_back({std::move(value), place, std::move(rest)});
     }
     return values;
@@ -434,6 +438,11 @@ Option prefix(Option option, std::vector<std::pair<std::string, std::string>>& t
         target.emplace_back(name, std::move(value));
         return {};
     };
+    if (is_secret) {
+        option.holds_secret = [is_secret](std::string_view given) {
+            return is_secret(given.substr(0, given.find('=')));
+        };
+    }
     option.show = [&target, is_secret = std::move(is_secret)] {
         std::vector<std::string> shown;
         for (const auto& [name, value] : target) {

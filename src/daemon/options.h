@@ -49,10 +49,11 @@ struct Option {
     bool may_have_value = false;  ///< a switch behind which a value may stand: `--trust-proxy 10.0.0.1`
     bool is_list = false;
     bool is_prefix = false;  ///< `name` ends with a dot, and what follows it names one of many values
-    std::function<Result<void>(std::string_view)> set = {};  ///< parses a value; for a list, appends one; for a
-                                                             ///< prefix, `NAME=VALUE`
-    std::function<void()> clear = {};                        ///< empties a list
-    std::function<std::vector<std::string>()> show = {};     ///< the value as set() takes it; a list has any number
+    std::function<Result<void>(std::string_view)> set = {};   ///< parses a value; for a list, appends one; for a
+                                                              ///< prefix, `NAME=VALUE`
+    std::function<void()> clear = {};                         ///< empties a list
+    std::function<bool(std::string_view)> holds_secret = {};  ///< whether the value, as set() takes it, holds one
+    std::function<std::vector<std::string>()> show = {};      ///< the value as set() takes it; a list has any number
     std::string source = "default";  ///< after load(): "default", "flag", "SOCKET_IO_PORT", "gateway.conf:12"
 
     /// The name as people read it: `ping-interval`, `kafka.NAME`.

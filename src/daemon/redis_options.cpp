@@ -8,6 +8,10 @@ namespace {
 
 /// A Redis URL, shown without its password.
 Option url_option(Option option, std::string& target) {
+    option.holds_secret = [](std::string_view given) {
+        const auto parsed = redis::parse_url(given);
+        return parsed && (!parsed->password.empty() || !parsed->sentinel_password.empty());
+    };
     option.set = [&target](std::string_view given) -> Result<void> {
         if (!given.empty()) {
             if (const auto parsed = redis::parse_url(given); !parsed) return fail(Errc::malformed, parsed.error().what);

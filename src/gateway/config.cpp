@@ -9,9 +9,11 @@
 #include "base/bytes.h"
 #include "daemon/common.h"
 #include "daemon/exit_code.h"
+#include "daemon/judge.h"
 #include "daemon/wrapping.h"
 #include "gateway/engine.h"
 #include "gateway/hop.h"
+#include "net/resolver.h"
 #include "wire/admin.h"
 
 namespace sio::gateway {
@@ -96,6 +98,20 @@ Option rate(Option option, std::optional<RateLimit>& target) {
     return option;
 }
 
+/// Origins, `*`, `true` and expressions.
+Option origins(Option option, std::vector<std::string>& target) {
+    option = daemon::list(std::move(option), target);
+    option.set = [&target](std::string_view given) -> Result<void> {
+        const bool is_expression = given.size() > 2 && given.starts_with('/') && given.ends_with('/');
+        if (given != "*" && given != "true" && !is_expression) {
+            if (auto fine = daemon::check_origin(given); !fine) return fine;
+        }
+        target.emplace_back(given);
+        return {};
+    };
+    return option;
+}
+
 /// Text that goes into a header as it is: no control characters. `valid` may ask for more.
 Option header_text(Option option, std::string& target, const std::function<bool(std::string_view)>& valid = {}) {
     option.set = [&target, valid](std::string_view given) -> Result<void> {
@@ -164,7 +180,12 @@ void complete(Config& config, const daemon::Environment& environment, daemon::Fi
     if (config.production && config.auth == AuthMode::dev) {
         wrong("auth 'dev' believes every token; it is refused while NODE_ENV is production");
     }
-    if (config.hosts.empty()) wrong("host: there is no address to listen on");
+    if (config.hosts.empty() && !findings.has_mistakes()) wrong("host: there is no address to listen on");
+    for (const std::string& host : config.hosts) {
+        if (!net::is_numeric(host)) {
+            wrong("host: '" + host + "' is not an IPv4 or IPv6 address, such as 127.0.0.1 or ::1");
+        }
+    }
     findings.check(Cors::create(config.cors));
     if (!config.websocket_origin_check) config.websocket_origin_check = !config.cors.origins.empty();
     if (config.control.empty()) config.control = wire::default_control_path();
@@ -350,13 +371,13 @@ std::vector<Option> options_of(Config& c) {
               c.redis_spool_bytes, 0, std::size_t{1} << 40U));
 
     group = "Cross-origin requests";
-    add(daemon::list({.name = "cors-origin",
-                      .value = "ORIGIN",
-                      .help = "Origin whose pages may connect: an origin such as https://example.org, * for all, true "
-                              "to mirror the caller's, or /regular expression/. None: no CORS headers.",
-                      .env = {"SOCKET_IO_CORS_ORIGIN"},
-                      .keep_commas = true},
-                     c.cors.origins));
+    add(origins({.name = "cors-origin",
+                 .value = "ORIGIN",
+                 .help = "Origin whose pages may connect: an origin such as https://example.org, * for all, true "
+                         "to mirror the caller's, or /regular expression/. None: no CORS headers.",
+                 .env = {"SOCKET_IO_CORS_ORIGIN"},
+                 .keep_commas = true},
+                c.cors.origins));
     add(daemon::on_off({.name = "cors-credentials", .help = "Allow cookies in requests of these origins."},
                        c.cors.credentials));
     add(header_text({.name = "cors-methods", .value = "LIST", .help = "Access-Control-Allow-Methods of a preflight."},

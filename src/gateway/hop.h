@@ -58,6 +58,7 @@ public:
     /// Reads it from a file; blanks and line feeds at the end are not part of it. Errors: `config`.
     static Result<HopSecret> read(const std::string& path);
     explicit HopSecret(std::string secret) : secret_(std::move(secret)) {}
+    [[nodiscard]] std::size_t size() const noexcept { return secret_.size(); }
 
     /// The value of a Sio-Hop field. `wall_clock` in milliseconds since 1970.
     [[nodiscard]] std::string sign(std::string_view method, std::string_view target, const net::Address& client,

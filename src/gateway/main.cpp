@@ -9,13 +9,15 @@
 #include "daemon/notify.h"
 #include "gateway/config.h"
 #include "gateway/gateway.h"
+#include "gateway/judge.h"
 #include "net/loop.h"
 #include "net/signals.h"
 
 int main(int argc, char** argv) {
     using namespace sio;
     base::heap::return_memory_early();
-    const auto started = gateway::start({argv + 1, static_cast<std::size_t>(argc - 1)}, daemon::process_environment);
+    const auto started =
+        gateway::start({argv + 1, static_cast<std::size_t>(argc - 1)}, daemon::process_environment, gateway::judge);
     if (started.exit) return *started.exit;
     const gateway::Config& config = started.config;
     if (auto opened = daemon::open_log(config.log); !opened) return daemon::complain("sio-gateway", opened.error());
