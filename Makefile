@@ -98,7 +98,7 @@ bench: build  ## our gateway, Node's server and a bare epoll loop in turns; ARGS
 
 ##@ Care
 .PHONY: lint
-lint: build/configured-$(tests_possible)  ## clang-format, clang-tidy on changed files (LINT=all: on all), mandoc, shellcheck
+lint: build/configured-$(tests_possible)  ## clang-format, clang-tidy on changed files (LINT=all: on all), foreign headers, mandoc, shellcheck
 	@tools/lint $(LINT)
 
 .PHONY: format
