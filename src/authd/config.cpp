@@ -132,7 +132,9 @@ std::string default_socket_path() {
     return path.substr(0, path.rfind('/') + 1) + "authd.sock";
 }
 
-bool is_origin(std::string_view text) noexcept { return text != "null" && daemon::check_origin(text).has_value(); }
+bool is_origin(std::string_view text) noexcept {
+    return text != "null" && text != "file://" && daemon::check_origin(text).has_value();
+}
 
 std::vector<Option> options_of(Config& c) {
     using daemon::bytes;
@@ -309,11 +311,11 @@ std::vector<Option> options_of(Config& c) {
 
 namespace {
 
-daemon::Action settle(Config& config, std::span<Option> options, std::span<const char* const> arguments,
+daemon::Loaded settle(Config& config, std::span<Option> options, std::span<const char* const> arguments,
                       const daemon::Environment& environment, daemon::Findings& findings) {
-    const auto action = daemon::read(options, arguments, environment, findings).action;
-    if (daemon::wants_config(action)) complete(config, options, findings);
-    return action;
+    daemon::Loaded loaded = daemon::read(options, arguments, environment, findings);
+    if (daemon::wants_config(loaded.action)) complete(config, options, findings);
+    return loaded;
 }
 
 }  // namespace
@@ -324,8 +326,8 @@ Result<daemon::Action> load_config(Config& config, std::span<Option> options, st
 }
 
 Start start(std::span<const char* const> arguments, const daemon::Environment& environment,
-            const daemon::Check<Config>& check) {
-    return daemon::start<Config>({program, about, SIO_VERSION}, arguments, environment, options_of, settle, check);
+            const daemon::Judge<Config>& judge) {
+    return daemon::start<Config>({program, about, SIO_VERSION}, arguments, environment, options_of, settle, judge);
 }
 
 }  // namespace sio::authd

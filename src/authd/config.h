@@ -101,10 +101,9 @@ std::vector<daemon::Option> options_of(Config& config);
 using Start = daemon::Start<Config>;
 
 /// Reads arguments (without the program's name), environment and file, and answers --help and its like on stdout.
-/// Errors are told on stderr. `check` is asked before --check-config answers and before the program runs: it may read
-/// the files that the configuration names.
+/// Errors are told on stderr. `judge` may look at what the configuration names, see daemon::Judge.
 Start start(std::span<const char* const> arguments, const daemon::Environment& environment,
-            const daemon::Check<Config>& check);
+            const daemon::Judge<Config>& judge);
 
 /// The part of start() that prints nothing and looks at no file but the configuration's own. Errors: those of
 /// daemon::load(); `config` when options contradict one another.

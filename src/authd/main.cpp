@@ -4,6 +4,7 @@
 #include "authd/authd.h"
 #include "authd/config.h"
 #include "authd/material.h"
+#include "authd/online.h"
 #include "base/log.h"
 #include "daemon/exit_code.h"
 #include "daemon/notify.h"
@@ -13,11 +14,14 @@
 int main(int argc, char** argv) {
     using namespace sio;
     constexpr std::string_view program = "sio-authd";
-    const auto check = [](daemon::Action action, const authd::Config& judged, daemon::Findings& findings) {
+    const auto judge_files = [](daemon::Action action, const authd::Config& judged, daemon::Findings& findings) {
         authd::check_material(judged, daemon::process_environment, action, findings);
     };
-    const auto started =
-        authd::start({argv + 1, static_cast<std::size_t>(argc - 1)}, daemon::process_environment, check);
+    const auto judge_online = [](const authd::Config& judged, auto limit, daemon::Findings& findings) {
+        authd::try_online(judged, daemon::process_environment, limit, findings);
+    };
+    const auto started = authd::start({argv + 1, static_cast<std::size_t>(argc - 1)}, daemon::process_environment,
+                                      {.files = judge_files, .online = judge_online});
     if (started.exit) return *started.exit;
     const authd::Config& config = started.config;
     if (auto opened = daemon::open_log(config.log); !opened) return daemon::complain(program, opened.error());

@@ -1,6 +1,5 @@
 #include "bridge/config.h"
 
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -128,11 +127,9 @@ private:
         if (config_.sasl_password_file.empty()) return {};
         auto password = read_password(config_.sasl_password_file);
         if (!password) return tl::unexpected(password.error());
-        struct stat facts {};
-        if (stat(config_.sasl_password_file.c_str(), &facts) == 0 && S_ISREG(facts.st_mode) &&
-            (facts.st_mode & S_IROTH) != 0) {
-            config_.warnings.push_back("sasl-password-file: everybody can read " + config_.sasl_password_file);
-        }
+        daemon::Findings of_mode;
+        daemon::warn_of_mode("sasl-password-file", config_.sasl_password_file, of_mode);
+        config_.warnings.insert(config_.warnings.end(), of_mode.warnings().begin(), of_mode.warnings().end());
         return take("sasl.password", {}, "sasl-password-file", *password);
     }
 
@@ -226,22 +223,21 @@ private:
     Config& config_;
 };
 
-Result<void> check_socket(Config& config) {
+void check_socket(Config& config, daemon::Findings& findings) {
     if (config.control.empty()) config.control = default_socket_path();
     if (config.control.size() >= sizeof(sockaddr_un::sun_path)) {
-        return fail(Errc::config, "control: '" + config.control + "' is longer than the path of a socket may be");
+        findings.add(
+            {Errc::config, "control: '" + config.control + "' is longer than the path of a socket may be: 107 bytes"});
     }
     if (config.node.empty()) {
         std::array<char, 256> name{};
         if (gethostname(name.data(), name.size() - 1) == 0) config.node = name.data();
         if (config.node.empty()) config.node = "sio-bridge";
     }
-    if (config.listen != "off") {
-        if (const auto address = parse_listen_address(config.listen); !address) {
-            return fail(Errc::config, "listen: " + address.error().what + ", nor off");
-        }
+    if (config.listen == "off") return;
+    if (const auto address = parse_listen_address(config.listen); !address) {
+        findings.add({Errc::config, "listen: " + address.error().what + ", nor off"});
     }
-    return {};
 }
 
 /// `host`, `host:port` or, as librdkafka has it, `PROTOCOL://host:port`, separated by commas.
@@ -278,21 +274,22 @@ Result<void> check_brokers(std::string_view brokers) {
     return {};
 }
 
-Result<void> check_kafka(Config& config) {
-    if (auto done = check_brokers(config.brokers); !done) return done;
+void check_kafka(Config& config, daemon::Findings& findings) {
+    const auto wrong = [&](std::string what) { findings.add({Errc::config, std::move(what)}); };
+    findings.check(check_brokers(config.brokers));
     if (config.brokers.empty() && !config.embedded_broker) {
-        return fail(Errc::config,
-                    "there is no Kafka: give --brokers host:port or KAFKA_BROKERS, or, to try things out, "
-                    "--embedded-broker");
+        wrong(
+            "there is no Kafka: give --brokers host:port or KAFKA_BROKERS, or, to try things out, "
+            "--embedded-broker");
     }
     if (!config.brokers.empty() && config.embedded_broker) {
-        return fail(Errc::config, "embedded-broker is instead of brokers: leave one out");
+        wrong("embedded-broker is instead of brokers: leave one out");
     }
-    if (config.client_id.empty()) return fail(Errc::config, "client-id: brokers are told some name");
-    if (auto done = Security(config).settle(); !done) return done;
+    if (config.client_id.empty()) wrong("client-id: brokers are told some name");
+    if (!findings.check(Security(config).settle())) return;
     if (config.embedded_broker) {
         if (config.security != "plaintext") {
-            return fail(Errc::config, "embedded-broker knows neither TLS nor users: leave out what is about them");
+            wrong("embedded-broker knows neither TLS nor users: leave out what is about them");
         }
         config.warnings.emplace_back("embedded-broker is for trying out: it keeps records in memory, until we end");
     }
@@ -302,42 +299,37 @@ Result<void> check_kafka(Config& config) {
     config.kafka.producer_properties = config.producer_properties;
     config.kafka.brokers = config.brokers;
     config.kafka.client_id = config.client_id;
-    for (const auto& [option, path] : {std::pair{"ca-file", &config.ca_file}, std::pair{"cert-file", &config.cert_file},
-                                       std::pair{"key-file", &config.key_file}}) {
-        if (auto readable = daemon::check_file(option, *path); !readable) return readable;
-    }
-    return kafka::check(config.kafka);
+    findings.check(kafka::check(config.kafka));
 }
 
-Result<void> check_directions(Config& config) {
+void check_directions(const Config& config, daemon::Findings& findings) {
+    const auto wrong = [&](std::string what) { findings.add({Errc::config, std::move(what)}); };
     if (config.routes.empty() && config.events_stream.empty()) {
-        return fail(Errc::config, "there is nothing to do: give --routes with topics to consume, or an events-stream");
+        wrong("there is nothing to do: give --routes with topics to consume, or an events-stream");
     }
-    if (config.group.empty()) return fail(Errc::config, "group: consumers are some group's");
-    if (config.events_group.empty()) return fail(Errc::config, "events-group: readers of the stream are some group's");
-    if (config.stream.empty()) return fail(Errc::config, "redis-stream: gateways read some stream");
+    if (config.group.empty()) wrong("group: consumers are some group's");
+    if (config.events_group.empty()) wrong("events-group: readers of the stream are some group's");
+    if (config.stream.empty()) wrong("redis-stream: gateways read some stream");
     if (config.events_stream == config.stream) {
-        return fail(Errc::config, "events-stream: '" + config.stream + "' is the stream that gateways read");
+        wrong("events-stream: '" + config.stream + "' is the stream that gateways read");
     }
     if (config.in_flight_bytes < config.max_record_bytes) {
-        return fail(Errc::config,
-                    "in-flight-bytes: less than max-record-bytes, so that some record never gets through");
+        wrong("in-flight-bytes: less than max-record-bytes, so that some record never gets through");
     }
-    return {};
 }
 
 void complete(Config& config, daemon::Findings& findings) {
-    findings.check(check_socket(config));
+    check_socket(config, findings);
     // What is missing is told only when all that was given could be read.
     const bool is_whole = !findings.has_mistakes();
     daemon::settle_redis(config.redis, config.redis_endpoint, findings);
     const bool is_redis_wrong = is_whole && findings.has_mistakes();
-    if (is_whole || !config.routes.empty()) findings.check(check_directions(config));
+    if (is_whole || !config.routes.empty()) check_directions(config, findings);
     if (is_whole && !is_redis_wrong && !config.redis_endpoint) {
         findings.add(
             {Errc::config, "there is no Redis: give --redis redis://host, REDIS_URL or REDIS_HOST, the gateways' own"});
     }
-    if (is_whole || !config.brokers.empty()) findings.check(check_kafka(config));
+    if (is_whole || !config.brokers.empty()) check_kafka(config, findings);
 }
 
 }  // namespace
@@ -506,11 +498,11 @@ std::vector<Option> options_of(Config& c) {
 
 namespace {
 
-daemon::Action settle(Config& config, std::span<Option> options, std::span<const char* const> arguments,
+daemon::Loaded settle(Config& config, std::span<Option> options, std::span<const char* const> arguments,
                       const daemon::Environment& environment, daemon::Findings& findings) {
-    const auto action = daemon::read(options, arguments, environment, findings).action;
-    if (daemon::wants_config(action)) complete(config, findings);
-    return action;
+    daemon::Loaded loaded = daemon::read(options, arguments, environment, findings);
+    if (daemon::wants_config(loaded.action)) complete(config, findings);
+    return loaded;
 }
 
 }  // namespace
@@ -521,8 +513,8 @@ Result<daemon::Action> load_config(Config& config, std::span<Option> options, st
 }
 
 Start start(std::span<const char* const> arguments, const daemon::Environment& environment,
-            const daemon::Check<Config>& check) {
-    return daemon::start<Config>({program, about, SIO_VERSION}, arguments, environment, options_of, settle, check);
+            const daemon::Judge<Config>& judge) {
+    return daemon::start<Config>({program, about, SIO_VERSION}, arguments, environment, options_of, settle, judge);
 }
 
 }  // namespace sio::bridge

@@ -1,15 +1,21 @@
 // sio-bridge: carries records of Kafka topics to Socket.IO clients, and events of clients to topics. See sio-bridge(8).
 #include <signal.h>
 
+#include <chrono>
 #include <fstream>
+#include <optional>
 #include <sstream>
+#include <utility>
 
 #include "base/log.h"
 #include "bridge/bridge.h"
 #include "bridge/config.h"
+#include "bridge/online.h"
 #include "daemon/exit_code.h"
 #include "daemon/judge.h"
 #include "daemon/notify.h"
+#include "kafka/inspect.h"
+#include "kafka/settings.h"
 #include "net/loop.h"
 #include "net/signals.h"
 #include "routes/routes.h"
@@ -18,30 +24,49 @@ namespace {
 
 using namespace sio;
 
-/// Whether the routes file can be read and is right.
-Result<void> check_routes(const bridge::Config& config) {
-    if (config.routes.empty()) return {};
-    if (auto readable = daemon::check_file("routes", config.routes); !readable) return readable;
+/// What the routes file says; nothing when there is none.
+Result<std::optional<routes::Routes>> read_routes(const bridge::Config& config) {
+    if (config.routes.empty()) return std::nullopt;
+    if (auto readable = daemon::check_file("routes", config.routes); !readable) {
+        return tl::unexpected(readable.error());
+    }
     std::ifstream file(config.routes, std::ios::binary);
     std::ostringstream text;
     text << file.rdbuf();
-    const auto routes = routes::parse_routes(text.str(), config.routes);
+    auto routes = routes::parse_routes(text.str(), config.routes);
     if (!routes) return tl::unexpected(routes.error());
-    return bridge::check_topics(*routes, config);
+    if (auto usable = bridge::check_topics(*routes, config); !usable) return tl::unexpected(usable.error());
+    return std::move(*routes);
+}
+
+void judge_files(daemon::Action action, const bridge::Config& config, daemon::Findings& findings) {
+    const auto routes = read_routes(config);
+    if (findings.check(routes) && *routes && action == daemon::Action::check_config) {
+        for (const std::string& warning : (*routes)->warnings()) findings.warn(warning);
+    }
+    findings.check(daemon::check_log_file(config.log.file));
+    if (config.redis_endpoint) daemon::judge_redis(*config.redis_endpoint, findings);
+    bool is_readable = true;
+    for (const auto& [option, path] : {std::pair{"ca-file", &config.ca_file}, std::pair{"cert-file", &config.cert_file},
+                                       std::pair{"key-file", &config.key_file}}) {
+        is_readable = findings.check(daemon::check_file(option, *path)) && is_readable;
+    }
+    daemon::warn_of_mode("key-file", config.key_file, findings);
+    // Else it is said already.
+    if (is_readable && kafka::check(config.kafka)) findings.check(kafka::check_client(config.kafka));
+}
+
+void judge_online(const bridge::Config& config, std::chrono::milliseconds limit, daemon::Findings& findings) {
+    const auto routes = read_routes(config);
+    bridge::try_online(config, routes && *routes ? &**routes : nullptr, limit, findings);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
     constexpr std::string_view program = "sio-bridge";
-    const auto check = [](daemon::Action /*action*/, const bridge::Config& judged, daemon::Findings& findings) {
-        findings.check(check_routes(judged));
-        findings.check(daemon::check_log_file(judged.log.file));
-        if (judged.redis_endpoint) daemon::judge_redis(*judged.redis_endpoint, findings);
-        daemon::warn_of_mode("key-file", judged.key_file, findings);
-    };
-    const auto started =
-        bridge::start({argv + 1, static_cast<std::size_t>(argc - 1)}, daemon::process_environment, check);
+    const auto started = bridge::start({argv + 1, static_cast<std::size_t>(argc - 1)}, daemon::process_environment,
+                                       {.files = judge_files, .online = judge_online});
     if (started.exit) return *started.exit;
     const bridge::Config& config = started.config;
     if (auto opened = daemon::open_log(config.log); !opened) return daemon::complain(program, opened.error());

@@ -11,7 +11,7 @@
 namespace sio::daemon {
 
 /// Whether `text` is an origin exactly as browsers send it: scheme, host in lower case, and the port unless it is the
-/// scheme's own; or `null`. Errors: `malformed`, with what to write instead.
+/// scheme's own; or `null` or `file://`, as pages of no host have it. Errors: `malformed`, with what to write instead.
 Result<void> check_origin(std::string_view text);
 
 /// Whether the file can be read; nothing when the path is empty. Errors: `config`, that begin with `option`.

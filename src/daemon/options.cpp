@@ -40,8 +40,8 @@ std::size_t distance(std::string_view a, std::string_view b) {
 }
 
 const std::vector<std::string_view>& common_flags() {
-    static const std::vector<std::string_view> flags{"config",        "check-config", "print-config",
-                                                     "sample-config", "help",         "version"};
+    static const std::vector<std::string_view> flags{"config", "check-config", "print-config", "sample-config",
+                                                     "online", "help",         "version"};
     return flags;
 }
 
@@ -158,6 +158,14 @@ struct CommandLine {
     Values flags;
 };
 
+/// `--online` or `--online=DURATION`; nothing when the argument is another. Errors: `malformed`.
+std::optional<Result<milliseconds>> online_of(std::string_view argument) {
+    constexpr std::string_view flag = "--online";
+    if (argument == flag) return online_limit;
+    if (!argument.starts_with(flag) || argument[flag.size()] != '=') return std::nullopt;
+    return parse_duration(argument.substr(flag.size() + 1), milliseconds(100), milliseconds(600'000));
+}
+
 /// Actions that say something and need nothing else come first, whatever else is on the line.
 CommandLine read_arguments(std::span<Option> options, std::span<const char* const> arguments, Findings& findings) {
     CommandLine line;
@@ -176,6 +184,11 @@ CommandLine read_arguments(std::span<Option> options, std::span<const char* cons
             line.loaded.action = argument == "--check-config"   ? Action::check_config
                                  : argument == "--print-config" ? Action::print_config
                                                                 : Action::sample_config;
+            continue;
+        }
+        if (const auto online = online_of(argument)) {
+            if (!*online) wrong("--online: " + online->error().what);
+            line.loaded.online = online->value_or(online_limit);
             continue;
         }
         if (!argument.starts_with("--") || argument.size() == 2) {
@@ -216,6 +229,9 @@ CommandLine read_arguments(std::span<Option> options, std::span<const char* cons
         } else {
             line.flags[option].push_back({*value, flag, rest_of(*option, name)});
         }
+    }
+    if (line.loaded.online && line.loaded.action != Action::check_config) {
+        wrong("--online goes with --check-config: it tries what a check has judged");
     }
     return line;
 }
@@ -573,6 +589,7 @@ std::string help_text(std::string_view program, std::string_view about, std::spa
         "\nConfiguration\n"
         "  --config FILE      read 'key = value' lines; a key is an option without its dashes\n"
         "  --check-config     say whether the configuration is right, and end\n"
+        "  --online[=TIME]    with --check-config: also connect to what it names and try our rights; within 5s\n"
         "  --print-config     print the configuration in force, and end\n"
         "  --sample-config    print a file with every key at its default, and end\n"
         "  -h, --help         this text\n"

@@ -114,7 +114,11 @@ enum class Action { run, help, version, check_config, print_config, sample_confi
 struct Loaded {
     Action action = Action::run;
     std::string config_file;  ///< what --config said; may be empty
+    /// With --check-config --online: how long all that is tried may take.
+    std::optional<std::chrono::milliseconds> online;
 };
+
+inline constexpr std::chrono::milliseconds online_limit{5'000};  ///< unless --online=DURATION says else
 
 /// Looks a variable up; nothing when it is not set.
 using Environment = std::function<std::optional<std::string>(const std::string&)>;

@@ -227,7 +227,7 @@ void complete(Config& config, const daemon::Environment& environment, daemon::Fi
                 {here / "../share/sio/demo", here / "../share/demo", here / "../../share/demo"}, "index.html");
         }
         if (config.demo_dir.empty()) wrong("demo: there is no share/sio/demo/index.html");
-        if (config.routes.empty()) config.routes = config.demo_dir + "/routes.json";
+        if (config.routes.empty() && !config.demo_dir.empty()) config.routes = config.demo_dir + "/routes.json";
     }
 }
 
@@ -491,7 +491,8 @@ std::vector<Option> options_of(Config& c) {
     add(number({.name = "max-connections-per-address",
                 .help = "Most connections from one address; 0 sets no limit.",
                 .cost = "A larger value lets one address take more of the connections."},
-               c.max_connections_per_address, 0, 100'000'000));    add(number({.name = "max-namespaces",
+               c.max_connections_per_address, 0, 100'000'000));
+    add(number({.name = "max-namespaces",
                 .help = "Most namespaces that match a pattern of the routes and have somebody in them, in all.",
                 .cost = "A larger value lets clients take that much memory, 3 KB each."},
                c.max_namespaces, 1, 100'000'000));
@@ -559,17 +560,17 @@ std::vector<Option> options_of(Config& c) {
 
 namespace {
 
-daemon::Action settle(Config& config, std::span<Option> options, std::span<const char* const> arguments,
+daemon::Loaded settle(Config& config, std::span<Option> options, std::span<const char* const> arguments,
                       const daemon::Environment& environment, daemon::Findings& findings) {
-    const auto action = daemon::read(options, arguments, environment, findings).action;
+    daemon::Loaded loaded = daemon::read(options, arguments, environment, findings);
     const auto named = [options](std::string_view name) { return std::ranges::find(options, name, &Option::name); };
     if (const auto auth = named("auth"), authd = named("authd");
         auth->source == "default" && authd->source != "default" && !config.authd.empty()) {
         config.auth = AuthMode::authd;
         auth->source = authd->source;
     }
-    if (daemon::wants_config(action)) complete(config, environment, findings);
-    return action;
+    if (daemon::wants_config(loaded.action)) complete(config, environment, findings);
+    return loaded;
 }
 
 }  // namespace
@@ -580,8 +581,8 @@ Result<daemon::Action> load_config(Config& config, std::span<Option> options, st
 }
 
 Start start(std::span<const char* const> arguments, const daemon::Environment& environment,
-            const daemon::Check<Config>& check) {
-    return daemon::start<Config>({program, about, SIO_VERSION}, arguments, environment, options_of, settle, check);
+            const daemon::Judge<Config>& judge) {
+    return daemon::start<Config>({program, about, SIO_VERSION}, arguments, environment, options_of, settle, judge);
 }
 
 EngineOptions engine_options(const Config& config) {

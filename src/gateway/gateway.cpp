@@ -15,6 +15,7 @@
 #include "daemon/exposition.h"
 #include "daemon/limits.h"
 #include "daemon/notify.h"
+#include "gateway/judge.h"
 #include "net/listener.h"
 #include "wire/admin.h"
 
@@ -23,9 +24,8 @@ namespace sio::gateway {
 namespace {
 
 constexpr Millis drain_tick = 50;
-constexpr Millis gap_shown = 300'000;                         // a gap in the stream stands in /ready for so long
-constexpr std::size_t descriptor_reserve = 64;                // for listeners, logs, the control socket
-constexpr std::size_t least_memory = std::size_t{16} << 20U;  // for clients
+constexpr Millis gap_shown = 300'000;           // a gap in the stream stands in /ready for so long
+constexpr std::size_t descriptor_reserve = 64;  // for listeners, logs, the control socket
 
 HubOptions hub_options(const Config& config) {
     HubOptions options;
@@ -226,13 +226,10 @@ Result<void> Gateway::start() {
 
 /// Sets the ceiling: what is resident already is not there for clients, and the allocator needs room between blocks.
 Result<void> Gateway::limit_memory() {
-    const std::size_t limit = config_.memory_limit != 0 ? config_.memory_limit : daemon::memory_allowed() / 5 * 4;
+    const auto found = memory_limit_of(config_);
+    if (!found) return tl::unexpected(found.error());
+    const std::size_t limit = *found;
     const std::size_t resident = daemon::memory_in_use().resident;
-    if (limit < resident + least_memory) {
-        return fail(Errc::config, "memory-limit: " + std::to_string(limit) + " bytes are too few; this process has " +
-                                      std::to_string(resident) + " resident before its first client, and needs " +
-                                      std::to_string(least_memory) + " more");
-    }
     memory_limit_ = limit;
     const std::size_t of_clients = (limit - resident) / 5 * 4;
     engine_.limit_memory(base::heap::bytes_in_use() + of_clients);

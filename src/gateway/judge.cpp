@@ -6,7 +6,9 @@
 #include <string>
 #include <variant>
 
+#include "daemon/exposition.h"
 #include "daemon/judge.h"
+#include "daemon/limits.h"
 #include "gateway/api_keys.h"
 #include "gateway/hop.h"
 #include "routes/routes.h"
@@ -58,9 +60,11 @@ public:
         hop();
         if (config_.redis_endpoint) daemon::judge_redis(*config_.redis_endpoint, findings_);
         findings_.check(daemon::check_log_file(config_.log.file));
-        if (config_.demo) findings_.check(daemon::check_file("demo", config_.demo_dir + "/index.html"));
+        if (!config_.demo_dir.empty() && config_.demo)
+            findings_.check(daemon::check_file("demo", config_.demo_dir + "/index.html"));
         origins();
         who_may_come();
+        findings_.check(memory_limit_of(config_));
     }
 
 private:
@@ -158,6 +162,16 @@ private:
 };
 
 }  // namespace
+
+Result<std::size_t> memory_limit_of(const Config& config) {
+    constexpr std::size_t least = std::size_t{16} << 20U;  // for clients
+    const std::size_t limit = config.memory_limit != 0 ? config.memory_limit : daemon::memory_allowed() / 5 * 4;
+    const std::size_t resident = daemon::memory_in_use().resident;
+    if (limit >= resident + least) return limit;
+    return fail(Errc::config, "memory-limit: " + std::to_string(limit) + " bytes are too few; this process has " +
+                                  std::to_string(resident) + " resident before its first client, and needs " +
+                                  std::to_string(least) + " more");
+}
 
 void judge(daemon::Action action, const Config& config, daemon::Findings& findings) {
     Judge(action, config, findings).run();

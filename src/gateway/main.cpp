@@ -10,14 +10,15 @@
 #include "gateway/config.h"
 #include "gateway/gateway.h"
 #include "gateway/judge.h"
+#include "gateway/online.h"
 #include "net/loop.h"
 #include "net/signals.h"
 
 int main(int argc, char** argv) {
     using namespace sio;
     base::heap::return_memory_early();
-    const auto started =
-        gateway::start({argv + 1, static_cast<std::size_t>(argc - 1)}, daemon::process_environment, gateway::judge);
+    const auto started = gateway::start({argv + 1, static_cast<std::size_t>(argc - 1)}, daemon::process_environment,
+                                        {.files = gateway::judge, .online = gateway::try_online});
     if (started.exit) return *started.exit;
     const gateway::Config& config = started.config;
     if (auto opened = daemon::open_log(config.log); !opened) return daemon::complain("sio-gateway", opened.error());

@@ -163,6 +163,7 @@ private:
 
     void on_lost(Link& link, bool was_open, std::string reason, std::unique_ptr<Job> job) override {
         const bool was_up = is_up_;
+        if (!link.listens() && !was_open) ++stats_.attempts_failed;
         if (link.listens()) {
             is_listening_ = false;
             echo_alarm_.disarm();
@@ -265,6 +266,7 @@ private:
         const auto next = last.empty() ? statements_.begin() : statements_.upper_bound(last);
         is_checking_ = is_up_ && next != statements_.end();
         if (!is_checking_) {
+            if (is_up_) ++stats_.checks;
             const Millis pause = troubles_.empty() ? options_.check_interval : options_.check_interval / 3;
             return loop_.timers().arm(check_alarm_, loop_.now() + pause);
         }

@@ -113,7 +113,9 @@ public:
         std::uint64_t failures = 0;          ///< answered with an error
         std::uint64_t timeouts = 0;          ///< of these, for want of an answer or a free connection within `silence`
         std::uint64_t connects = 0;          ///< connections that came up, the one that listens included
+        std::uint64_t attempts_failed = 0;   ///< to connect, without the one that listens
         std::size_t statements_refused = 0;  ///< that cannot run, see statement_trouble()
+        std::uint64_t checks = 0;            ///< times that all statements have been tried
         std::size_t queued = 0;              ///< wait for a connection
         std::size_t busy = 0;                ///< connections that run a query
         std::size_t open = 0;                ///< connections that are up, without the one that listens

@@ -109,6 +109,7 @@ const mistakes = [
   ['gateway', ['--host', '0.0.0.0'], {}, 0, 'auth: none lets everybody in, on an address that others reach'],
   ['gateway', ['--max-connections-per-address', '20'], {}, 0, 'max-connections-per-address: behind a proxy of this host all clients have one address'],
   ['gateway', ['--events-lifecycle', 'on'], {}, 0, 'events-lifecycle: it needs a Redis to write to: give --redis'],
+  ['gateway', ['--memory-limit', '1MB'], {}, 78, 'memory-limit: 1048576 bytes are too few'],
   // sio-authd
   ['authd', [], { AUTH_SECRET: '' }, 78, 'there is nothing to know anybody by: give secret-file or AUTH_SECRET'],
   ['authd', ['--secret-file', '/nonexistent'], {}, 78, 'cannot read /nonexistent: No such file or directory'],
@@ -132,6 +133,8 @@ const mistakes = [
   ['bridge', [], { KAFKA_BROKERS: 'k:9092;l:9092' }, 78, "brokers: 'k:9092;l:9092' is not host:port; several are separated by commas"],
   ['bridge', [], { KAFKA_BROKERS: 'k:port' }, 78, "brokers: 'k:port' has a port that is no number from 1 to 65535"],
   ['bridge', ['--ca-file', '/nonexistent.pem'], {}, 78, 'ca-file: cannot read /nonexistent.pem: No such file or directory'],
+  ['bridge', ['--ca-file', file('no.pem', 'no certificate')], {}, 78, 'ssl.ca.location'],
+  ['bridge', ['--client-id', ''], {}, 78, 'client-id: brokers are told some name'],
   ['bridge', ['--sasl-mechanism', 'PLAIN'], {}, 78, 'sasl-mechanism without TLS shows the network who we are'],
   ['bridge', ['--routes', '/nonexistent.json'], {}, 78, 'routes: cannot read /nonexistent.json: No such file or directory'],
   ['bridge', ['--routes', routes({ topics: { 'sio.dlq': [{ emit: 'e', to: 'all' }] } }), '--dead-letter-topic', 'sio.dlq'], {}, 78, 'dead letters are written to this topic'],
@@ -177,6 +180,22 @@ for (const [i, [daemon, args, env, status, words]] of mistakes.entries()) {
     }
   });
 }
+
+await checks.step('what apps without a host send as their origin is none of these', async () => {
+  for (const origin of ['file://', 'null', 'capacitor://localhost', 'ionic://localhost', 'app://.', 'chrome-extension://abcdefghijklmnop', 'http://[::1]:8080', 'tauri://localhost']) {
+    const { code, err } = await run('gateway', ['--check-config', '--cors-origin', origin], {});
+    same([code, err], [0, ''], `status and words for ${origin}`);
+  }
+});
+
+await checks.step('all mistakes of a bridge are told in one run', async () => {
+  const { code, err } = await run('bridge', ['--check-config', '--client-id', '', '--ca-file', '/nonexistent.pem', '--listen', 'everywhere', '--group', '',
+    '--routes', '/nonexistent.json', '--in-flight-bytes', '64KB'], { KAFKA_BROKERS: 'k:port', REDIS_URL: 'redis://h/x' });
+  for (const part of ['client-id: ', 'ca-file: ', 'listen: ', 'group: ', 'routes: ', 'in-flight-bytes: ', "brokers: 'k:port'", 'REDIS_URL: ']) {
+    truth(err.includes(part), `${part} is not in ${err}`);
+  }
+  same(code, 78, 'status');
+});
 
 await checks.step('all mistakes are told in one run: of flags, file, variables, and the files that are named', async () => {
   const { code, err } = await run('gateway', ['--check-config', '--config', conf('prot = 1\nauth = ldap\n'), '--ping-interval', 'soon',

@@ -1,8 +1,11 @@
 // Faults of Kafka and of its configuration that a bridge can live with: each is named in the log once, by /ready, and by a
 // metric, costs nothing, and is over when it is mended.
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Checks, lowPort, runCommand, same, setup, sleep, truth, until, within } from '../integration/lib/harness.mjs';
+import { checkOnline } from '../integration/lib/online.mjs';
 import { RedisServer } from '../cluster/lib/redis.mjs';
 import { Broker } from './broker.mjs';
 import { Bridge, bridgeBinary, cleanEnvironment, endingWell } from './lib/bridge.mjs';
@@ -10,6 +13,8 @@ import { emitted, readStream } from './lib/stream.mjs';
 
 const checks = new Checks('told');
 const routes = (...names) => ({ topics: Object.fromEntries(names.map((name) => [name, [{ emit: name, args: ['{record.value.n}'], to: 'all' }]])) });
+const folder = mkdtempSync(join(tmpdir(), 'sio-told-'));
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 const redis = await setup(checks, () => RedisServer.start({}));
 const store = redis.client();
 
@@ -30,6 +35,27 @@ const strict = await setup(checks, () => Broker.start(Broker.withUser));
 await strict.warm();
 await setup(checks, () => strict.createTopic('read-only', 1));
 await setup(checks, () => strict.allow([['topic', 'read-only', 'read'], ['group', 'sio', 'read']]));
+
+await checks.step('a check that connects names a topic that is not there, a group that may not be read, leave to write, and brokers that are away', async () => {
+  const check = (brokers, user, args) => checkOnline('bridge', ['--brokers', brokers, ...user, '--redis', redis.url, ...args]);
+  const file = (name, value) => { const path = join(folder, name); writeFileSync(path, JSON.stringify({ version: 1, ...value })); return path; };
+  const { brokers, options, files } = strict.asUser();
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text, { mode: 0o600 });
+  const user = Object.entries(options).flat().map((word) => word.replaceAll('FOLDER', folder));
+  const reads = file('reads.json', routes('read-only', 'nowhere'));
+  const denied = await check(brokers, user, ['--routes', reads, '--group', 'others']);
+  same(denied.code, 69, `status; it says ${denied.err}`);
+  for (const words of ['topic nowhere of', 'group others: ', 'may not write: ']) {
+    truth(denied.faults.some((line) => line.startsWith('kafka: ') && line.includes(words)), `${words} is not in ${denied.err}`);
+  }
+  same(denied.faults.length, 3, `faults: ${denied.err}`);
+  const well = await check(brokers, user, ['--routes', file('well.json', routes('read-only')), '--events-stream', '', '--dead-letter-topic', '']);
+  same([well.code, well.faults], [0, []], 'status and faults of what may only read, and does');
+  truth(!(await strict.kcat(['-L'])).out.includes('"nowhere"'), 'a topic was made');
+  const away = await check(`127.0.0.1:${await lowPort()}`, [], ['--routes', reads]);
+  same([away.code, away.faults.length], [69, 1], `status and faults: ${away.err}`);
+  truth(away.faults[0].includes('is Kafka running'), `it says ${away.faults[0]}`);
+}, { timeout: 30000 });
 
 await checks.step('a user who may only read: told once with the remedy, by /ready and by a metric; few attempts, little time; records come in; mended, it is ready', async () => {
   await withBridge({ ...strict.asUser(), name: 'reader', routes: routes('read-only') }, async (bridge) => {

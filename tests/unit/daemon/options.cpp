@@ -162,6 +162,8 @@ Test(options, a_wrong_command_line_is_a_usage_error_that_says_what_was_meant) {
         {{"--prot", "1"}, "unknown option '--prot'; did you mean '--port'?"},
         {{"--no-upgrade"}, "unknown option '--no-upgrade'; did you mean '--no-upgrades'?"},
         {{"--no-port"}, "unknown option '--no-port'"},
+        {{"--online"}, "--online goes with --check-config: it tries what a check has judged"},
+        {{"--online=soon", "--check-config"}, "--online: 'soon' is not a duration, such as 300ms, 25s, 2m or 1h"},
         {{"--check-confg"}, "unknown option '--check-confg'; did you mean '--check-config'?"},
         {{"--port"}, "option '--port' needs a value"},
         {{"--config"}, "option '--config' needs a value"},
@@ -310,6 +312,9 @@ Test(options, questions_are_recognised_and_answered_whatever_else_is_wrong) {
     cr_expect(action({"-V"}) == Action::version);
     cr_expect(action({"--check-config"}) == Action::check_config);
     cr_expect(action({"--sample-config"}) == Action::sample_config);
+    cr_expect(!read(options, {"--check-config"})->online &&
+              read(options, {"--check-config", "--online"})->online == 5s);
+    cr_expect(read(options, {"--online=2m", "--check-config"})->online == 120s);
     cr_expect(action({"--print-config", "--port", "5"}) == Action::print_config);
     cr_expect(s.port == 5);
 }

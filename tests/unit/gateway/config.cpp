@@ -92,10 +92,11 @@ Test(config, the_manual_page_names_every_option_with_its_default_and_variable) {
         }
         ++items;
     }
-    // And nothing else: four actions and --config stand above the options, --help and --version begin with a letter.
+    // And nothing else: three actions, --online and --config stand above the options, --help and --version begin with a
+    // letter.
     std::size_t listed = 0;
     for (std::size_t at = 0; (at = page.find("\n.It Fl Fl ", at)) != std::string::npos; ++at) ++listed;
-    cr_expect(listed == items + 4, "%zu items for %zu options", listed, items);
+    cr_expect(listed == items + 5, "%zu items for %zu options", listed, items);
 }
 
 Test(config, the_variables_of_a_compose_file_work_as_written) {
@@ -221,12 +222,29 @@ Test(config, production_is_production_however_it_is_written) {
 
 Test(config, a_check_of_the_caller_can_refuse_the_start) {
     const std::vector<const char*> arguments{"--check-config"};
-    const auto started = start(arguments, environment_of({}), [](daemon::Action, Config&, daemon::Findings& findings) {
+    daemon::Judge<Config> judge;
+    judge.files = [](daemon::Action, const Config&, daemon::Findings& findings) {
         findings.add({Errc::config, "cannot read routes: no such file"});
-    });
-    cr_expect(started.exit == 78);
+    };
+    cr_expect(start(arguments, environment_of({}), judge).exit == 78);
     cr_expect(start(arguments, environment_of({})).exit == 0);
     cr_expect(!start({}, environment_of({})).exit);
     const std::vector<const char*> wrong{"--nonsense"};
     cr_expect(start(wrong, environment_of({})).exit == 64);
+}
+
+Test(config, what_is_named_is_tried_only_when_it_is_asked_for_and_a_fault_ends_with_69) {
+    std::vector<std::chrono::milliseconds> limits;
+    daemon::Judge<Config> judge;
+    judge.online = [&limits](const Config&, std::chrono::milliseconds limit, daemon::Findings& findings) {
+        limits.push_back(limit);
+        if (limit > 1s) findings.add({Errc::unavailable, "redis: nobody is there"});
+    };
+    const auto exit_of = [&](const std::vector<const char*>& arguments) {
+        return start(arguments, environment_of({}), judge).exit;
+    };
+    cr_expect(exit_of({"--check-config"}) == 0 && !exit_of({}) && limits.empty());
+    cr_expect(exit_of({"--check-config", "--online"}) == 69);
+    cr_expect(exit_of({"--online=700ms", "--check-config"}) == 0);
+    cr_expect(limits == (std::vector<std::chrono::milliseconds>{5s, 700ms}));
 }
