@@ -485,11 +485,11 @@ std::vector<Option> options_of(Config& c) {
          .help = "Events a user may send in that time, all tabs and gateways together; they may come in one burst."},
         c.user_rate_limit));
     add(number({.name = "max-connections",
-                .help = "Most connections in all; 0 is the descriptor limit less a reserve.",
+                .help = "Most connections in all, and as many sessions; 0 is the descriptor limit less a reserve.",
                 .cost = "A larger value costs memory and descriptors for each connection."},
                c.max_connections, 0, 100'000'000));
     add(number({.name = "max-connections-per-address",
-                .help = "Most connections from one address; 0 sets no limit.",
+                .help = "Most connections from one address, and as many sessions; 0 sets no limit.",
                 .cost = "A larger value lets one address take more of the connections."},
                c.max_connections_per_address, 0, 100'000'000));
     add(number({.name = "max-namespaces",

@@ -40,6 +40,7 @@ void Connection::destroy() {
     mode = Mode::dead;
     disarm();
     charge.clear();
+    vacate();
     engine.loop().unwatch(fd, *this);
     engine.connection_ended(*this);
     engine.forget(*this);
@@ -491,6 +492,7 @@ void Connection::leave() {
 void Connection::hand_over() {
     disarm();
     charge.clear();
+    vacate();
     mode = Mode::dead;
     engine.loop().unwatch(fd, *this);
     engine.forget(*this);

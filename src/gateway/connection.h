@@ -43,7 +43,7 @@ struct Exchange {
     Tag goal;
 };
 
-class Connection final : public net::Handler, private base::Timer {
+class Connection final : public net::Handler, public Place, private base::Timer {
 public:
     Connection(Engine& engine, int fd, const net::Address& address);
     ~Connection() override;

@@ -46,6 +46,7 @@ Engine::Engine(net::Loop& loop, EngineOptions options, Cors cors, EngineApp& app
       app_(app),
       outbox_(*this, options_.queue_bytes, options_.queue_policy),
       accounts_(options_.accounts),
+      places_(options_.max_connections_per_address),
       read_buffer_(read_buffer_bytes),
       ping_(FrameRef::text("2", {})),
       noop_(FrameRef::text("6", {})),
@@ -87,15 +88,9 @@ void Engine::stop_listening() {
 bool Engine::admit(const net::Address& address) {
     std::size_t count = connection_count_;
     for (const Forwarder* forwarder : forwarders_) count += forwarder->descriptors();
-    if (options_.max_connections != 0 && count >= options_.max_connections) return false;
-    return may_connect(address);
-}
-
-/// Whether this address may have one more connection. A proxy's are those of its clients, who are known later.
-bool Engine::may_connect(const net::Address& address) const {
-    if (options_.max_connections_per_address == 0 || address == net::Address{}) return true;
-    const auto found = per_address_.find(address);
-    return found == per_address_.end() || found->second < options_.max_connections_per_address;
+    // A proxy's connections are those of its clients, who are known later.
+    if (!places_.may_connect(address)) return false;
+    return options_.max_connections == 0 || count < options_.max_connections || displace_connection(address);
 }
 
 void Engine::refuse(base::UniqueFd fd) {
@@ -106,14 +101,7 @@ void Engine::refuse(base::UniqueFd fd) {
 
 void Engine::hold(const net::Address& address) {
     ++connection_count_;
-    if (options_.max_connections_per_address != 0) ++per_address_[address];
-}
-
-void Engine::uncount(const net::Address& address) noexcept {
-    --connection_count_;
-    if (options_.max_connections_per_address == 0) return;
-    const auto found = per_address_.find(address);
-    if (found != per_address_.end() && --found->second == 0) per_address_.erase(found);
+    places_.add_connection(address);
 }
 
 Connection* Engine::add_connection(base::UniqueFd fd, const net::Address& address) {
@@ -133,6 +121,8 @@ Connection* Engine::add_connection(base::UniqueFd fd, const net::Address& addres
     if (connections_ != nullptr) connections_->previous = connection;
     connections_ = connection;
     hold(connection->counted);
+    connection->enter(places_, connection->counted, loop_.now());
+    connection->set_rank(Rank::bare, loop_.now());
     return connection;
 }
 
@@ -283,6 +273,10 @@ Session& Engine::open_session(const Connection& connection, proto::EioTransport 
     session.head = connection.exchange->text;
     session.opened_wall_clock = loop_.wall_clock();
     session.address = connection.address;
+    session.counted = connection.counted;
+    session.enter(places_, session.counted, loop_.now());
+    places_.add_session(session.counted);
+    rank(session);
     by_sid_.insert(IdHash{}(session.sid), slot);
     outbox_.open(slot);
     ++session_count_;
@@ -382,6 +376,7 @@ void Engine::on_socket_text(Connection& connection, std::string_view text) {
                 if (owner->poll != nullptr) answer_poll(*owner, "1");
                 if (!connection.has_output()) outbox_.attach(slot, connection.fd);
                 ++stats_.upgrades;
+                rank(*owner);
                 app_.on_upgrade(slot);
                 break;
         }
@@ -431,6 +426,11 @@ void Engine::close(Slot slot, CloseReason reason, Ending ending, std::uint16_t c
     if (gone == nullptr) return;
     gone->closing = true;
     --session_count_;
+    gone->vacate();
+    places_.remove_session(gone->counted);
+    for (Connection* one : {gone->socket, gone->poll, gone->post, gone->probe}) {
+        if (one != nullptr) one->set_rank(Rank::bare, loop_.now());
+    }
     by_sid_.erase(IdHash{}(gone->sid), slot);
     ++stats_.closed[static_cast<std::size_t>(reason)];
     log::debug("gateway", "session_closed", {{"sid", gone->sid.view()}, {"reason", proto::to_string(reason)}});
@@ -511,6 +511,7 @@ void Engine::connection_ended(Connection& connection) {
     if (generation == 0 || generations_[connection.slot] != generation) return;
     Session* owner = sessions_[connection.slot].get();
     if (owner == nullptr) return;
+    connection.set_rank(Rank::bare, loop_.now());
     if (owner->probe == &connection) {
         owner->probe = nullptr;
         owner->state.end_probe(loop_.now());

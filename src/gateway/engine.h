@@ -23,6 +23,7 @@
 #include "gateway/http_service.h"
 #include "gateway/ids.h"
 #include "gateway/outbox.h"
+#include "gateway/places.h"
 #include "net/address.h"
 #include "net/loop.h"
 #include "proto/eio_session.h"
@@ -44,7 +45,7 @@ struct EngineOptions {
     std::size_t queue_bytes = 4U << 20U;
     QueuePolicy queue_policy = QueuePolicy::disconnect;
     std::size_t max_connections = 0;              ///< of TCP, and as many sessions; 0: what descriptors allow
-    std::size_t max_connections_per_address = 0;  ///< 0: no such limit
+    std::size_t max_connections_per_address = 0;  ///< of TCP, and as many sessions; 0: no such limit
     AccountLimits accounts;
     std::size_t max_header_bytes = 16384;
     Millis handshake_timeout = 10'000;  ///< from a connection's start to the first byte of a request
@@ -67,9 +68,20 @@ enum class Ending : std::uint8_t {
     protocol,   ///< WebSocket: the close code of the violation
 };
 
+/// Why no session is opened.
+enum class NoSession : std::uint8_t { draining, full, memory, address, count };
+
+/// `draining`, `full`, `memory` or `address`.
+[[nodiscard]] std::string_view to_string(NoSession why) noexcept;
+
+/// How much a session has joined, as its app says.
+enum class Standing : std::uint8_t { stranger, onlooker, member };
+
 struct EngineStats {
     std::uint64_t connections_accepted = 0;
     std::uint64_t connections_refused = 0;  ///< over a cap, or no descriptor left
+    std::uint64_t sessions_refused[static_cast<std::size_t>(NoSession::count)] = {};
+    std::uint64_t displaced[rank_count] = {};  ///< connections and sessions that went to make room for others
     std::uint64_t sessions_opened = 0;
     std::uint64_t upgrades = 0;
     std::uint64_t requests = 0;
@@ -158,7 +170,7 @@ public:
 };
 
 /// One Engine.IO session. Lives in the engine; apps see it by slot.
-struct Session final : base::Timer {
+struct Session final : base::Timer, Place {
     Session(Engine& owner, Outbox::Slot number, const Id& id, proto::EioTransport transport,
             const proto::EioTimes& times, Millis now)
         : engine(owner), slot(number), sid(id), state(transport, times, now) {}
@@ -175,6 +187,8 @@ struct Session final : base::Timer {
     bool closing = false;          ///< ended for the app; the next poll is told
     std::string head;              ///< the request head of the handshake
     net::Address address;
+    net::Address counted;  ///< whose session it is by the limit per address
+    Standing standing = Standing::stranger;
     Millis opened_wall_clock = 0;
     Charge charge;
 
@@ -229,6 +243,9 @@ public:
     [[nodiscard]] Slot slot_end() const noexcept { return static_cast<Slot>(sessions_.size()); }
 
     [[nodiscard]] const Accounts& accounts() const noexcept { return accounts_; }
+    [[nodiscard]] const Places& places() const noexcept { return places_; }
+    /// The app says how much a client has joined: who has joined least goes first when places run short.
+    void set_standing(Slot slot, Standing standing);
     /// What the app holds of this client has changed.
     void recount(Slot slot);
     /// The ceiling: bytes of the allocator that all may hold together; 0: none.
@@ -282,6 +299,18 @@ private:
     void end_over_limit(Session& session, Account account, std::size_t held);
     void tell_over_limit(Account account, std::size_t held, const net::Address& address, std::string_view sid);
     bool admit(const net::Address& address);
+    // Who goes when places run short (engine_places.cpp).
+    void rank(Session& session);
+    void count_for(Connection& connection, const net::Address& address);
+    std::optional<NoSession> find_place(const net::Address& address);
+    bool displace_connection(const net::Address& newcomer);
+    bool displace_session(const net::Address& newcomer);
+    bool displace_own_session(const net::Address& newcomer);
+    bool send_away(const Places::Candidate& candidate, const net::Address& newcomer);
+    [[nodiscard]] bool may_displace(const Places::Candidate& candidate, const net::Address& newcomer) const noexcept;
+    void tell_displaced(const Places::Candidate& candidate);
+    void cut(Session& session);
+    void tell_no_session(NoSession why, const net::Address& address);
     Connection* add_connection(base::UniqueFd fd, const net::Address& address);
     Result<void> add_listener(int fd, HopGate* gate);
     bool leaves(Connection& connection);
@@ -290,9 +319,11 @@ private:
     void refuse_body(Connection& connection);
     bool enter_by_hop(Connection& connection);
     bool identify(Connection& connection);
-    [[nodiscard]] bool may_connect(const net::Address& address) const;
     [[nodiscard]] bool is_ours(std::string_view path) const noexcept;
-    void uncount(const net::Address& address) noexcept;
+    void uncount(const net::Address& address) noexcept {
+        --connection_count_;
+        places_.remove_connection(address);
+    }
     void forget(Connection& connection) noexcept;
     void accept_from(Listener& listener);
 
@@ -314,12 +345,7 @@ private:
     void tick(Session& session, Millis now);
     void release(Slot slot);
     [[nodiscard]] Session* find(std::string_view sid) noexcept;
-    /// Whether another session may be opened: not while draining, nor above the cap (polling sessions outlive their
-    /// connections, so these need one of their own).
-    [[nodiscard]] bool takes_sessions() const noexcept {
-        return !refusing_ && !is_memory_short() &&
-               (options_.max_connections == 0 || session_count_ < options_.max_connections);
-    }
+    bool refuses_session(Connection& connection, bool upgrade);
     bool put_off(Connection& connection, bool upgrade);
 
     void on_write_failed(Slot slot, int error) override;
@@ -339,6 +365,7 @@ private:
     IdSource ids_;
     EngineStats stats_;
     Accounts accounts_;  // before all that is charged
+    Places places_;      // before all that has one
     std::vector<std::unique_ptr<Session>> sessions_;
     std::vector<std::uint32_t> generations_;
     std::vector<Slot> free_slots_;
@@ -349,7 +376,6 @@ private:
     };
     std::vector<Failed> failed_;
     base::SlotTable by_sid_;
-    std::unordered_map<net::Address, std::uint32_t, net::AddressHash> per_address_;
     std::vector<std::unique_ptr<Listener>> listeners_;
     std::vector<Forwarder*> forwarders_;
     HttpService* service_ = nullptr;
@@ -367,6 +393,8 @@ private:
     bool nothing_to_end_ = false;  // and that not because of clients
     base::LogThrottle over_limit_log_;
     base::LogThrottle memory_log_{60'000};
+    base::LogThrottle displaced_log_;
+    base::LogThrottle no_session_log_[static_cast<std::size_t>(NoSession::count)];
     bool memory_told_ = false;
     Connection* connections_ = nullptr;  // all of them, linked
     std::size_t session_count_ = 0;

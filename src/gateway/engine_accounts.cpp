@@ -146,6 +146,15 @@ void Engine::relieve_memory() {
         end(holder, Account::memory);
         freed += holder.bytes;
     }
+    // Many that are cheap: those that have joined nothing go.
+    for (std::size_t n = 0; n < ends_per_turn && freed < goal; ++n) {
+        const Places::Candidate stranger = places_.first_to_go(Rank::stranger);
+        if (stranger.place == nullptr) break;
+        const auto& session = static_cast<const Session&>(*stranger.place);
+        freed += whole_cost(session);
+        tell_displaced(stranger);
+        close(session.slot, CloseReason::transport_error, Ending::come_back);
+    }
     nothing_to_end_ = freed == 0;
     if (base::heap::is_spent()) base::heap::keep_reserve(reserve_bytes);
 }

@@ -86,7 +86,7 @@ bool Engine::identify(Connection& connection) {
     const bool is_proxy = options_.proxies.are_listed && options_.proxies.contains(address);
     const net::Address counted = is_proxy ? net::Address{} : address;
     if (counted == connection.counted) return true;
-    if (!may_connect(counted)) {
+    if (!places_.may_connect(counted)) {
         ++stats_.connections_refused;
         log::debug("gateway", "connection_refused", {{"address", address.to_string()}});
         connection.close_after_reply = true;
@@ -97,9 +97,7 @@ bool Engine::identify(Connection& connection) {
         }
         return false;
     }
-    uncount(connection.counted);
-    connection.counted = counted;
-    hold(counted);
+    count_for(connection, counted);
     return true;
 }
 
@@ -119,6 +117,7 @@ bool Engine::is_for_service(Connection& connection) {
     }
     connection.request = next_request_++;
     requests_.emplace(connection.request, &connection);
+    connection.set_rank(Rank::none, loop_.now());
     x.body_limit = service_->max_body();
     x.wants_body = true;
     return true;
@@ -140,6 +139,7 @@ void Engine::answer(std::uint64_t number, const HttpAnswer& answer) {
     Connection& connection = *found->second;
     requests_.erase(found);
     connection.request = 0;
+    connection.set_rank(Rank::bare, loop_.now());
     if (answer.status >= 400) ++stats_.requests_refused;
     connection.reply(answer.status, answer.content_type, answer.body, answer.headers);
 }
@@ -166,13 +166,12 @@ bool Engine::enter_by_hop(Connection& connection) {
     };
     const auto address = connection.gate->admit(x.head);
     if (!address) return refuse(403);
-    if (!may_connect(*address)) {
+    if (!places_.may_connect(*address)) {
         ++stats_.connections_refused;
         return refuse(503);
     }
-    uncount(connection.counted);
-    connection.address = connection.counted = *address;
-    hold(*address);
+    connection.address = *address;
+    count_for(connection, *address);
     x.reply.keep_alive = false;  // the next request of this client may be for somebody else
     return true;
 }
@@ -279,21 +278,33 @@ void Engine::route_engine(Connection& connection) {
         answer_error(connection, bad_method);
     } else if (!polling) {
         answer_error(connection, bad_request);
-    } else if (!takes_sessions()) {
-        connection.close_after_reply = true;
-        connection.reply(503, "application/json",
-                         refusing_ ? R"({"code":4,"message":"Server is shutting down"})"
-                                   : R"({"code":4,"message":"Server is full"})");
-    } else if (!version_4) {
+    } else if (!version_4 && !refusing_) {
         answer_error(connection, unsupported_version);
-    } else if (!put_off(connection, false)) {
+    } else if (!put_off(connection, false) && !refuses_session(connection, false)) {
         handshake(connection);
     }
 }
 
+/// Whether there is no place for another session; then its client has been told.
+bool Engine::refuses_session(Connection& connection, bool upgrade) {
+    const auto why = find_place(connection.counted);
+    if (!why) return false;
+    tell_no_session(*why, connection.address);
+    const std::string_view message = *why == NoSession::draining  ? "Server is shutting down"
+                                     : *why == NoSession::address ? "Too many sessions from this address"
+                                                                  : "Server is full";
+    if (upgrade) {
+        connection.refuse_upgrade(message, {}, 503);
+    } else {
+        connection.close_after_reply = true;
+        connection.reply(503, "application/json", R"({"code":4,"message":)" + json::quote(message) + '}');
+    }
+    return true;
+}
+
 // A client that is told so comes back by itself, later each time.
 bool Engine::put_off(Connection& connection, bool upgrade) {
-    if (app_.takes_sessions()) return false;
+    if (refusing_ || app_.takes_sessions()) return false;
     ++stats_.handshakes_put_off;
     constexpr std::string_view retry = "Retry-After: 1\r\n";
     if (upgrade) {
@@ -353,6 +364,7 @@ void Engine::poll(Connection& connection, Session& session) {
     connection.slot = session.slot;
     connection.generation = generations_[session.slot];
     session.poll = &connection;
+    rank(session);
     std::string payload;
     if (outbox_.take_payload(session.slot, max_packets_per_poll, payload) > 0) {
         answer_poll(session, std::move(payload));
@@ -368,6 +380,8 @@ void Engine::answer_poll(Session& session, std::string payload) {
     outbox_.set_poll_waiting(session.slot, false);
     session.state.poll_answered();
     connection->generation = 0;
+    connection->set_rank(Rank::bare, loop_.now());
+    rank(session);
     std::string headers;
     const std::string_view encoding = connection->parked->encoding;
     if ((encoding == "gzip" || encoding == "deflate") && payload.size() >= *options_.compression_threshold) {
@@ -403,13 +417,17 @@ void Engine::begin_post(Connection& connection, Session& session) {
     connection.slot = slot;
     connection.generation = generations_[slot];
     session.post = &connection;
+    rank(session);
 }
 
 void Engine::abandon_post(Connection& connection) {
     const std::uint32_t generation = std::exchange(connection.generation, 0);
     if (generation == 0 || generations_[connection.slot] != generation) return;
     Session* session = sessions_[connection.slot].get();
-    if (session != nullptr && session->post == &connection) session->post = nullptr;
+    if (session == nullptr || session->post != &connection) return;
+    session->post = nullptr;
+    connection.set_rank(Rank::bare, loop_.now());
+    rank(*session);
 }
 
 void Engine::finish_post(Connection& connection) {
@@ -469,10 +487,7 @@ void Engine::route_upgrade(Connection& connection) {
         if (!version_4) return refuse(bad_request);
     } else if (head.method != "GET") {
         return refuse(bad_method);
-    } else if (!takes_sessions()) {
-        connection.refuse_upgrade(refusing_ ? "Server is shutting down" : "Server is full", {}, 503);
-        return;
-    } else if (!version_4) {
+    } else if (!version_4 && !refusing_) {
         return refuse(unsupported_version);
     } else if (put_off(connection, true)) {
         return;
@@ -510,9 +525,11 @@ void Engine::route_upgrade(Connection& connection) {
     const bool base64 = !proto::query_parameter(head.query, "b64").value_or("").empty();
 
     if (is_new && transport == "websocket") {
+        if (refuses_session(connection, true)) return;
         Session& opened = open_session(connection, EioTransport::websocket);
         const Slot slot = opened.slot;
         opened.socket = &connection;
+        rank(opened);
         if (base64) outbox_.set_base64(slot);
         connection.slot = slot;
         connection.generation = generations_[slot];

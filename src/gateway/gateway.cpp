@@ -450,6 +450,11 @@ std::string Gateway::metrics() {
         .raw("longestTurnMs", std::to_string(static_cast<double>(loop_.longest_turn()) / 1000.0))
         .number("slowTurns", n(loop_.slow_turns()))
         .number("connectionsRefused", n(engine.connections_refused))
+        .number("sessionsRefused", n(std::accumulate(std::begin(engine.sessions_refused),
+                                                     std::end(engine.sessions_refused), std::uint64_t{0})))
+        .number("placesGivenToOthers",
+                n(std::accumulate(std::begin(engine.displaced), std::end(engine.displaced), std::uint64_t{0})))
+        .number("strangers", n(engine_.places().count(Rank::stranger)))
         .number("relayedOut", n(relay_.stats().out))
         .number("relayedIn", n(relay_.stats().in))
         .number("relaysFailed", n(relay_.stats().failures))
@@ -602,6 +607,18 @@ std::string Gateway::prometheus() {
     out.counter("sio_sessions_total", "Engine.IO sessions opened.", engine.sessions_opened);
     out.counter("sio_connections_accepted_total", "TCP connections accepted.", engine.connections_accepted);
     out.counter("sio_connections_refused_total", "TCP connections over a cap.", engine.connections_refused);
+    out.gauge("sio_strangers", "Sessions that have joined nothing.", engine_.places().count(Rank::stranger));
+    out.family("sio_sessions_refused_total", "counter", "Handshakes that found no place, by reason.");
+    for (std::size_t i = 0; i < std::size(engine.sessions_refused); ++i) {
+        out.sample("sio_sessions_refused_total", engine.sessions_refused[i],
+                   "{reason=\"" + std::string(to_string(static_cast<NoSession>(i))) + "\"}");
+    }
+    out.family("sio_places_given_to_others_total", "counter",
+               "Connections (bare) and sessions that went because places ran short, by how little they had joined.");
+    for (std::size_t i = 0; i < std::size(engine.displaced); ++i) {
+        out.sample("sio_places_given_to_others_total", engine.displaced[i],
+                   "{rank=\"" + std::string(to_string(static_cast<Rank>(i))) + "\"}");
+    }
     out.counter("sio_upgrades_total", "Sessions that went from polling to WebSocket.", engine.upgrades);
     out.counter("sio_http_requests_total", "HTTP requests.", engine.requests);
     out.counter("sio_http_requests_refused_total", "HTTP requests answered with an error.", engine.requests_refused);

@@ -537,6 +537,7 @@ void Hub::join(Socket& socket, std::string_view name, Position since) {
     socket.seats.push_back({&room, room.members.size(), since});
     room.members.push_back(socket.slot);
     socket.room_bytes += cost_of(room);
+    if (socket.seats.size() == 1) tell_standing(socket.slot);
     if (socket.replay != nullptr) socket.replay->stays.push_back({.room = std::string(name), .after = since});
     if (backbone_ != nullptr && socket.has_pid()) backbone_->keep(socket);
     log::debug("room", "join", {{"sid", socket.id.view()}, {"room", name}});
@@ -549,6 +550,7 @@ void Hub::leave_seat(Socket& socket, std::size_t index) {
     socket.seats.pop_back();
     Room& room = *seat.room;
     socket.room_bytes -= cost_of(room);
+    if (socket.seats.empty()) tell_standing(socket.slot);
     handlers_.on_leave(socket, room.name);
     const Slot moved = room.members.back();
     room.members[seat.index] = moved;
@@ -850,6 +852,16 @@ Socket& Hub::add_socket(Slot slot, Namespace& nsp, const Id& id) {
     ++socket_count_;
     ++stats_.sockets_connected;
     return socket;
+}
+
+/// Tells the engine how much a client has joined: who has joined least makes room for others when places run short.
+void Hub::tell_standing(Slot slot) {
+    const auto& sockets = clients_[slot]->sockets;
+    const bool is_member = std::ranges::any_of(
+        sockets, [](const auto& socket) { return !socket->user.empty() || !socket->seats.empty(); });
+    engine_->set_standing(slot, is_member         ? Standing::member
+                                : sockets.empty() ? Standing::stranger
+                                                  : Standing::onlooker);
 }
 
 /// `<ms>-<seq>`, or `<ms>-<seq>.<gateway>.<number>`.
@@ -1205,6 +1217,7 @@ void Hub::finish_connect(Slot slot, Knock& knock, ResumeResult result) {
                 {"user", knock.user},
                 {"recovered", socket.recovered},
                 {"address", session.address.to_string()}});
+    tell_standing(slot);
     socket.is_known = true;
     if (socket.pass != nullptr) passes_->admitted(socket, knock.asked_at, knock.decided_at);
     handlers_.on_connect(socket);
@@ -1255,6 +1268,7 @@ void Hub::remove_socket(Socket& socket, std::string_view reason, bool recoverabl
     const std::vector<std::uint64_t> asked = socket.extra().asked;
     --socket_count_;
     std::erase_if(clients_[slot]->sockets, [&](const auto& owned) { return owned.get() == &socket; });
+    tell_standing(slot);
     for (const std::uint64_t key : asked) settle(key, &socket);
 }
 

@@ -392,6 +392,7 @@ private:
     RecoveryLog::Audience audience(std::string_view nsp, const Selection& selection);
     void refuse(Slot slot, std::string_view nsp, std::string_view message, std::string_view data);
     Socket& add_socket(Slot slot, Namespace& nsp, const Id& id);
+    void tell_standing(Slot slot);
     void remove_socket(Socket& socket, std::string_view reason, bool recoverable);
     void place(Socket& socket, Position end, Millis ahead);
     static bool read_offset(std::string_view text, ResumeRequest& request);

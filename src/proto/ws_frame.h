@@ -25,6 +25,7 @@ inline constexpr std::uint16_t bad_data = 1007;
 inline constexpr std::uint16_t policy = 1008;
 inline constexpr std::uint16_t too_big = 1009;
 inline constexpr std::uint16_t service_restart = 1012;
+inline constexpr std::uint16_t try_again_later = 1013;
 }  // namespace ws_close
 
 /// What WsReader::next() found.
