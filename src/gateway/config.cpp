@@ -180,6 +180,13 @@ void complete(Config& config, const daemon::Environment& environment, daemon::Fi
     if (config.production && config.auth == AuthMode::dev) {
         wrong("auth 'dev' believes every token; it is refused while NODE_ENV is production");
     }
+    if (config.proxy_protocol) {
+        const auto proxies = parse_trusted_proxies(config.trust_proxy);
+        if (proxies && proxies->networks.is_empty()) {
+            wrong(
+                "proxy-protocol: nobody may speak it; name the proxies with trust-proxy, as in trust-proxy = 10.0.0.5");
+        }
+    }
     if (config.hosts.empty() && !findings.has_mistakes()) wrong("host: there is no address to listen on");
     for (const std::string& host : config.hosts) {
         if (!net::is_numeric(host)) {
@@ -262,6 +269,10 @@ std::vector<Option> options_of(Config& c) {
          .help = "Proxies whose X-Forwarded-For or Forwarded says whose request it is: addresses and networks, or "
                  "unix; on: any that is private or of this host."},
         c.trust_proxy));
+    add(daemon::on_off({.name = "proxy-protocol",
+                        .help = "The proxies of trust-proxy begin each connection with a head of the PROXY protocol, "
+                                "version 1 or 2, which says whose it is."},
+                       c.proxy_protocol));
     add(daemon::text(
         {.name = "relay-dir",
          .value = "FOLDER",
@@ -609,6 +620,7 @@ EngineOptions engine_options(const Config& config) {
     options.body_timeout = millis(config.body_timeout);
     options.idle_timeout = millis(config.idle_timeout);
     options.websocket_origin_check = config.websocket_origin_check.value_or(!config.cors.origins.empty());
+    options.proxy_protocol = config.proxy_protocol;
     options.proxies = parse_trusted_proxies(config.trust_proxy).value_or(TrustedProxies{});
     return options;
 }

@@ -46,6 +46,7 @@ struct Config {
     bool share_port = false;           ///< several gateways of one user may listen on the same port
     std::string path = "/socket.io/";  ///< begins and ends with a slash
     std::string trust_proxy = "off";   ///< whose word about a client's address counts; see parse_trusted_proxies()
+    bool proxy_protocol = false;       ///< those proxies begin each connection with the PROXY protocol
     std::string relay_dir;             ///< where the gateways of this host meet; empty: nowhere
     std::string hop_listen;            ///< `ADDRESS:PORT` where gateways of other hosts pass clients on; empty: nowhere
     std::string hop_secret_file;       ///< what they share to prove it

@@ -26,7 +26,6 @@ Connection::Connection(Engine& owner, int descriptor, const net::Address& remote
       fd(descriptor),
       address(remote),
       peer(remote),
-      counted(owner.options().proxies.contains(remote) ? net::Address{} : remote),
       reader_(proto::WsReader::Role::server, owner.options().max_payload) {
     engine.loop().timers().arm(*this, engine.loop().now() + engine.options().handshake_timeout);
 }
@@ -61,6 +60,10 @@ void Connection::expire(Millis) {
         return;
     }
     log::debug("http", "timeout", {{"address", address.to_string()}, {"idle", !has_input() && !exchange}});
+    if (preface == Preface::due && has_input()) {
+        engine.refuse_proxy_head(*this, ProxyFault::malformed, "it did not arrive in time");
+        return;
+    }
     if (exchange != nullptr || has_input()) {
         refuse(408, "the request did not arrive in time");
         return;
@@ -204,6 +207,13 @@ void Connection::close_websocket(std::string_view before, std::uint16_t code, st
 // --- HTTP -----------------------------------------------------------------------------------------------------------
 
 void Connection::consume_http(std::string_view bytes) {
+    if (preface != Preface::none) {
+        buffers().in.append(bytes);
+        if (!take_preface() || !has_input()) return;
+        engine.loop().timers().arm(*this, engine.loop().now() + engine.options().header_timeout);
+        parse();
+        return;
+    }
     if (!has_input() && exchange == nullptr && !holds_poll) {  // the first bytes of a request
         engine.loop().timers().arm(*this, engine.loop().now() + engine.options().header_timeout);
     }
@@ -216,6 +226,35 @@ void Connection::consume_http(std::string_view bytes) {
     parse();
 }
 
+/// Reads what stands before the first request. False: more of it is to come, or the connection is refused. The time is
+/// that of the handshake, from the connection's start.
+bool Connection::take_preface() {
+    if (preface == Preface::unwanted) {
+        preface = Preface::none;
+        if (!proto::begins_with_proxy_head(input())) return true;
+        if (engine.options().proxy_protocol) {
+            engine.refuse_proxy_head(*this, ProxyFault::untrusted, "trust-proxy does not name the sender");
+        } else {
+            engine.refuse_proxy_head(*this, ProxyFault::off, "proxy-protocol is off");
+        }
+        return false;
+    }
+    const proto::ProxyHead head = proto::parse_proxy_head(input());
+    switch (head.state) {
+        case proto::ProxyHead::State::more: return false;
+        case proto::ProxyHead::State::missing:
+            engine.refuse_proxy_head(*this, ProxyFault::missing, "the connection begins with something else");
+            return false;
+        case proto::ProxyHead::State::malformed:
+            engine.refuse_proxy_head(*this, ProxyFault::malformed, head.reason);
+            return false;
+        case proto::ProxyHead::State::complete: break;
+    }
+    preface = Preface::none;
+    consume(head.length);
+    return engine.take_proxy_head(*this, head);
+}
+
 void Connection::consume(std::size_t bytes) noexcept {
     if (bytes == 0) return;
     buffers_->in_done += bytes;
@@ -225,7 +264,7 @@ void Connection::consume(std::size_t bytes) noexcept {
 }
 
 void Connection::parse() {
-    if (parsing_) return;
+    if (parsing_ || preface != Preface::none) return;
     parsing_ = true;
     while (may_parse() && parse_one()) {
     }
@@ -363,6 +402,7 @@ void Connection::request_done() {
 
 // The answer is on its way whole.
 void Connection::await_next_request() {
+    engine.release_client(*this);
     engine.loop().timers().arm(
         *this, engine.loop().now() + (has_input() ? engine.options().header_timeout : engine.options().idle_timeout));
     // What was pipelined behind it waits for the end of the turn: the answer may have been given in the midst of a
@@ -496,7 +536,8 @@ void Connection::hand_over() {
     mode = Mode::dead;
     engine.loop().unwatch(fd, *this);
     engine.forget(*this);
-    Handover handover{base::UniqueFd(std::exchange(fd, -1)), address, exchange->goal, std::move(exchange->text), peer};
+    Handover handover{
+        base::UniqueFd(std::exchange(fd, -1)), address, exchange->goal, std::move(exchange->text), peer, kind};
     handover.bytes += input();
     engine.loop().dispose(this);
     exchange->way->take(std::move(handover));

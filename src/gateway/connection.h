@@ -91,6 +91,14 @@ public:
     net::Address address;  ///< of the client whose request is being served
     net::Address peer;     ///< who is at the other end: a proxy, perhaps
     net::Address counted;  ///< whose connection it is by the limit per address; none yet for a proxy's
+    PeerKind kind = PeerKind::proxy_or_client;
+    /// What is to be read before the first request.
+    enum class Preface : std::uint8_t {
+        none,
+        due,       ///< a head of the PROXY protocol
+        unwanted,  ///< no such head; one that comes is told of
+    };
+    Preface preface = Preface::none;
     Mode mode = Mode::http;
     bool holds_poll = false;     ///< a GET, or a request of the service, is parked: nothing is parsed until its answer
     bool is_probe = false;       ///< the WebSocket of an upgrade under way
@@ -132,6 +140,7 @@ private:
     void consume(std::size_t bytes) noexcept;
     void answer_ping(std::string_view data);
     void await_next_request();
+    bool take_preface();
     void parse();
     bool parse_one();
     bool take_body();

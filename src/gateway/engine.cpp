@@ -104,14 +104,17 @@ void Engine::hold(const net::Address& address) {
     places_.add_connection(address);
 }
 
-Connection* Engine::add_connection(base::UniqueFd fd, const net::Address& address) {
-    if (!admit(options_.proxies.contains(address) ? net::Address{} : address)) {
+Connection* Engine::add_connection(base::UniqueFd fd, const net::Address& address, PeerKind kind) {
+    const bool is_proxy = kind == PeerKind::proxy_or_client && options_.proxies.contains(address);
+    if (!admit(is_proxy ? net::Address{} : address)) {
         ++stats_.connections_refused;
         log::debug("gateway", "connection_refused", {{"address", address.to_string()}});
         refuse(std::move(fd));
         return nullptr;
     }
     auto* connection = new Connection(*this, fd.release(), address);
+    connection->kind = kind;
+    connection->counted = is_proxy ? net::Address{} : address;
     if (auto watched = loop_.watch(connection->fd, *connection); !watched) {
         log::error("gateway", "connection_lost", {{"reason", watched.error().what}});
         delete connection;
@@ -126,8 +129,9 @@ Connection* Engine::add_connection(base::UniqueFd fd, const net::Address& addres
     return connection;
 }
 
-void Engine::adopt(base::UniqueFd fd, const net::Address& address, std::string_view bytes, bool at_home) {
-    Connection* connection = add_connection(std::move(fd), address);
+void Engine::adopt(base::UniqueFd fd, const net::Address& address, std::string_view bytes, bool at_home,
+                   PeerKind kind) {
+    Connection* connection = add_connection(std::move(fd), address, kind);
     if (connection == nullptr) return;
     connection->at_home = at_home;
     connection->consume_http(bytes);
@@ -156,8 +160,12 @@ void Engine::accept_from(Listener& listener) {
         // Whose request a hop brings is known when its head has been read; until then it counts for no address.
         const net::Address address =
             listener.gate != nullptr ? net::Address{} : net::Address::from(reinterpret_cast<const sockaddr*>(&peer));
-        Connection* connection = add_connection(base::UniqueFd(fd), address);
+        Connection* connection = add_connection(base::UniqueFd(fd), address, PeerKind::proxy_or_client);
         if (connection == nullptr) continue;
+        if (listener.gate == nullptr) {
+            const bool is_due = options_.proxy_protocol && options_.proxies.contains(address);
+            connection->preface = is_due ? Connection::Preface::due : Connection::Preface::unwanted;
+        }
         connection->gate = listener.gate;
         connection->at_home = listener.gate != nullptr;
         ++stats_.connections_accepted;

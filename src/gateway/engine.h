@@ -28,6 +28,7 @@
 #include "net/loop.h"
 #include "proto/eio_session.h"
 #include "proto/http_head.h"
+#include "proto/proxy_head.h"
 
 namespace sio::gateway {
 
@@ -53,7 +54,8 @@ struct EngineOptions {
     Millis body_timeout = 30'000;       ///< for a whole request body
     Millis idle_timeout = 75'000;       ///< between requests of a kept connection
     bool websocket_origin_check = false;
-    TrustedProxies proxies;  ///< who says whose request it is that comes from them
+    TrustedProxies proxies;       ///< who says whose request it is that comes from them
+    bool proxy_protocol = false;  ///< whether their connections begin with a head of the PROXY protocol
 };
 
 /// Packets a poll's answer holds at most. Python's client refuses more and loses the connection.
@@ -77,6 +79,24 @@ enum class NoSession : std::uint8_t { draining, full, memory, address, count };
 /// How much a session has joined, as its app says.
 enum class Standing : std::uint8_t { stranger, onlooker, member };
 
+/// Why a connection was refused for how it begins, where the PROXY protocol is or could be spoken.
+enum class ProxyFault : std::uint8_t {
+    missing,    ///< of a trusted proxy, and without a head
+    malformed,  ///< with a broken one, or one that did not come in time
+    untrusted,  ///< with a head of somebody who may not say who the client is
+    off,        ///< with a head, and nobody is to send one
+    count
+};
+
+/// `missing`, `malformed`, `untrusted` or `off`.
+[[nodiscard]] std::string_view to_string(ProxyFault fault) noexcept;
+
+/// What is known of whose connection another process hands over.
+enum class PeerKind : std::uint8_t {
+    proxy_or_client,  ///< a trusted proxy's requests say whose they are
+    client,           ///< the client, whatever its requests say
+};
+
 struct EngineStats {
     std::uint64_t connections_accepted = 0;
     std::uint64_t connections_refused = 0;  ///< over a cap, or no descriptor left
@@ -92,6 +112,8 @@ struct EngineStats {
     std::uint64_t closed[8] = {};  ///< sessions by CloseReason
     std::uint64_t queue_overflows = 0;
     std::uint64_t origins_refused = 0;
+    std::uint64_t proxy_heads = 0;  ///< of the PROXY protocol that were read
+    std::uint64_t proxy_faults[static_cast<std::size_t>(ProxyFault::count)] = {};
     std::uint64_t handshakes_put_off = 0;  ///< answered 503: the app takes no sessions just now
     std::uint64_t over_limit[static_cast<std::size_t>(Account::count)] = {};  ///< clients ended for what they held
 };
@@ -111,6 +133,7 @@ struct Handover {
     Tag tag;               ///< of the gateway that has the session
     std::string bytes;     ///< the request's head, and what has been read behind it
     net::Address peer;     ///< who is at the other end: a proxy, perhaps
+    PeerKind kind = PeerKind::proxy_or_client;
 };
 
 /// A way to another gateway. The engine asks them in turn about a request for a session that it does not have.
@@ -221,8 +244,9 @@ public:
     void add_forwarder(Forwarder& forwarder) { forwarders_.push_back(&forwarder); }
     /// Takes a connection that another gateway accepted, with the request that was read from it. One more than
     /// max-connections gets 503. `at_home`: a session of this first request that is not here is unknown, whatever its
-    /// tag says.
-    void adopt(base::UniqueFd fd, const net::Address& address, std::string_view bytes, bool at_home);
+    /// tag says. `address` is of whoever is at the other end, or of the client for PeerKind::client.
+    void adopt(base::UniqueFd fd, const net::Address& address, std::string_view bytes, bool at_home,
+               PeerKind kind = PeerKind::proxy_or_client);
     /// Answers 503 to a connection that cannot be served, and closes it.
     static void refuse(base::UniqueFd fd);
     /// A forwarder keeps a client's connection: it counts as one of ours, until let_go().
@@ -301,7 +325,7 @@ private:
     bool admit(const net::Address& address);
     // Who goes when places run short (engine_places.cpp).
     void rank(Session& session);
-    void count_for(Connection& connection, const net::Address& address);
+    void set_counted(Connection& connection, const net::Address& address);
     std::optional<NoSession> find_place(const net::Address& address);
     bool displace_connection(const net::Address& newcomer);
     bool displace_session(const net::Address& newcomer);
@@ -311,7 +335,7 @@ private:
     void tell_displaced(const Places::Candidate& candidate);
     void cut(Session& session);
     void tell_no_session(NoSession why, const net::Address& address);
-    Connection* add_connection(base::UniqueFd fd, const net::Address& address);
+    Connection* add_connection(base::UniqueFd fd, const net::Address& address, PeerKind kind);
     Result<void> add_listener(int fd, HopGate* gate);
     bool leaves(Connection& connection);
     bool is_for_service(Connection& connection);
@@ -319,6 +343,10 @@ private:
     void refuse_body(Connection& connection);
     bool enter_by_hop(Connection& connection);
     bool identify(Connection& connection);
+    bool count_for(Connection& connection, const net::Address& address);
+    void release_client(Connection& connection);
+    bool take_proxy_head(Connection& connection, const proto::ProxyHead& head);
+    void refuse_proxy_head(Connection& connection, ProxyFault fault, std::string_view reason);
     [[nodiscard]] bool is_ours(std::string_view path) const noexcept;
     void uncount(const net::Address& address) noexcept {
         --connection_count_;
@@ -392,6 +420,7 @@ private:
     bool memory_is_short_ = false;
     bool nothing_to_end_ = false;  // and that not because of clients
     base::LogThrottle over_limit_log_;
+    std::array<base::LogThrottle, static_cast<std::size_t>(ProxyFault::count)> proxy_logs_;
     base::LogThrottle memory_log_{60'000};
     base::LogThrottle displaced_log_;
     base::LogThrottle no_session_log_[static_cast<std::size_t>(NoSession::count)];

@@ -78,27 +78,84 @@ bool Engine::is_ours(std::string_view path) const noexcept {
 
 /// Finds out whose request it is that a proxy passes on. False: its client has too many connections, and it is refused.
 bool Engine::identify(Connection& connection) {
-    if (connection.gate != nullptr || !options_.proxies.contains(connection.peer)) return true;
+    if (connection.gate != nullptr || connection.kind == PeerKind::client) return true;
+    if (!options_.proxies.contains(connection.peer)) return true;
     const proto::HttpHead& head = connection.exchange->head;
     const net::Address address = client_address(head, connection.peer, options_.proxies);
     connection.address = address;
     // A listed proxy's own requests, to see whether we live, are nobody's.
     const bool is_proxy = options_.proxies.are_listed && options_.proxies.contains(address);
-    const net::Address counted = is_proxy ? net::Address{} : address;
-    if (counted == connection.counted) return true;
-    if (!places_.may_connect(counted)) {
-        ++stats_.connections_refused;
-        log::debug("gateway", "connection_refused", {{"address", address.to_string()}});
-        connection.close_after_reply = true;
-        if (head.upgrade_websocket) {
-            connection.refuse_upgrade("Server is full", {}, 503);
-        } else {
-            connection.reply(503, {}, {});
-        }
-        return false;
+    return count_for(connection, is_proxy ? net::Address{} : address);
+}
+
+/// Counts a proxy's connection for its client. False: that has too many, and the connection is refused.
+bool Engine::count_for(Connection& connection, const net::Address& address) {
+    if (address == connection.counted) return true;
+    if (places_.may_connect(address)) {
+        set_counted(connection, address);
+        return true;
     }
-    count_for(connection, counted);
-    return true;
+    ++stats_.connections_refused;
+    log::debug("gateway", "connection_refused", {{"address", address.to_string()}});
+    connection.close_after_reply = true;
+    if (connection.exchange == nullptr) {
+        connection.refuse(503, "too many connections of this address");
+    } else if (connection.exchange->head.upgrade_websocket) {
+        connection.refuse_upgrade("Server is full", {}, 503);
+    } else {
+        connection.reply(503, {}, {});
+    }
+    return false;
+}
+
+/// A proxy's kept connection is nobody's between two requests: the next may be another client's.
+void Engine::release_client(Connection& connection) {
+    if (connection.gate != nullptr || connection.kind == PeerKind::client) return;
+    if (!options_.proxies.contains(connection.peer)) return;
+    connection.address = connection.peer;
+    static_cast<void>(count_for(connection, {}));  // of which there may be any number
+}
+
+/// From now on the connection is of the client that its proxy has named. What a head says is the word of one proxy, as
+/// an element of a list would be: the client's own lists count only when it is a listed proxy, too.
+bool Engine::take_proxy_head(Connection& connection, const proto::ProxyHead& head) {
+    ++stats_.proxy_heads;
+    if (head.family == proto::ProxyHead::Family::none) return true;  // the proxy's own, as its requests are
+    connection.address = connection.peer = net::Address{head.source};
+    if (!options_.proxies.are_listed) connection.kind = PeerKind::client;
+    const bool is_proxy = options_.proxies.are_listed && options_.proxies.contains(connection.peer);
+    return count_for(connection, is_proxy ? net::Address{} : connection.peer);
+}
+
+std::string_view to_string(ProxyFault fault) noexcept {
+    switch (fault) {
+        case ProxyFault::missing: return "missing";
+        case ProxyFault::malformed: return "malformed";
+        case ProxyFault::untrusted: return "untrusted";
+        case ProxyFault::off: return "off";
+        case ProxyFault::count: break;
+    }
+    return {};
+}
+
+void Engine::refuse_proxy_head(Connection& connection, ProxyFault fault, std::string_view reason) {
+    static constexpr std::array<std::string_view, static_cast<std::size_t>(ProxyFault::count)> remedies = {
+        "let this proxy begin each connection, also those of its health checks, with the PROXY protocol, or take its "
+        "address out of trust-proxy",
+        "see what this proxy sends: a head of version 1, or of version 2 with 4096 bytes at most",
+        "add this address to trust-proxy when it is a proxy's",
+        "set proxy-protocol when this is a proxy, and name it in trust-proxy; or let the proxy send no PROXY protocol"};
+    const auto index = static_cast<std::size_t>(fault);
+    ++stats_.proxy_faults[index];
+    if (const auto held_back = proxy_logs_[index].pass(loop_.now())) {
+        log::warn("gateway", "proxy_head_refused",
+                  {{"address", connection.peer.to_string()},
+                   {"fault", to_string(fault)},
+                   {"reason", reason},
+                   {"remedy", remedies[index]},
+                   {"held_back", *held_back}});
+    }
+    connection.refuse(400, "the PROXY protocol");
 }
 
 // --- requests of the service ---
@@ -171,7 +228,7 @@ bool Engine::enter_by_hop(Connection& connection) {
         return refuse(503);
     }
     connection.address = *address;
-    count_for(connection, *address);
+    set_counted(connection, *address);
     x.reply.keep_alive = false;  // the next request of this client may be for somebody else
     return true;
 }

@@ -56,7 +56,7 @@ void Engine::rank(Session& session) {
 }
 
 /// It is known whose connection this is.
-void Engine::count_for(Connection& connection, const net::Address& address) {
+void Engine::set_counted(Connection& connection, const net::Address& address) {
     uncount(connection.counted);
     connection.counted = address;
     hold(address);

@@ -468,6 +468,9 @@ std::string Gateway::metrics() {
         .number("httpRequests", n(engine.requests))
         .number("httpRequestsRefused", n(engine.requests_refused))
         .number("originsRefused", n(engine.origins_refused))
+        .number("proxyHeads", n(engine.proxy_heads))
+        .number("proxyHeadsRefused",
+                n(std::accumulate(std::begin(engine.proxy_faults), std::end(engine.proxy_faults), std::uint64_t{0})))
         .number("timeouts", n(engine.timeouts))
         .number("messagesIn", n(engine.messages_in))
         .number("bytesIn", n(engine.bytes_in))
@@ -624,6 +627,13 @@ std::string Gateway::prometheus() {
     out.counter("sio_http_requests_refused_total", "HTTP requests answered with an error.", engine.requests_refused);
     out.counter("sio_http_timeouts_total", "HTTP connections that were too slow.", engine.timeouts);
     out.counter("sio_origins_refused_total", "WebSockets of an origin that is not listed.", engine.origins_refused);
+    out.counter("sio_proxy_heads_total", "Heads of the PROXY protocol that were read.", engine.proxy_heads);
+    out.family("sio_proxy_heads_refused_total", "counter",
+               "Connections refused for how they begin, where the PROXY protocol is or could be spoken.");
+    for (std::size_t i = 0; i < std::size(engine.proxy_faults); ++i) {
+        out.sample("sio_proxy_heads_refused_total", engine.proxy_faults[i],
+                   "{fault=\"" + std::string(to_string(static_cast<ProxyFault>(i))) + "\"}");
+    }
     out.counter("sio_messages_in_total", "Engine.IO messages received.", engine.messages_in);
     out.counter("sio_bytes_in_total", "Bytes of messages received.", engine.bytes_in);
     out.counter("sio_frames_out_total", "Packets sent.", outbox.frames_sent);

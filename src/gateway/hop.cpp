@@ -283,11 +283,12 @@ private:
         getsockopt(owner_.fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
         if (error == ECONNREFUSED) {  // the owner is gone, and its sessions with it: the client is told so here
             ++hops_.stats_.failures;
-            Handover back{take_client(), handover_.address, handover_.tag, std::move(handover_.bytes), handover_.peer};
+            Handover back{take_client(),  handover_.address, handover_.tag, std::move(handover_.bytes),
+                          handover_.peer, handover_.kind};
             back.bytes.append(owner_.out);
             Engine& engine = hops_.engine_;
             end();
-            engine.adopt(std::move(back.fd), back.peer, back.bytes, true);
+            engine.adopt(std::move(back.fd), back.peer, back.bytes, true, back.kind);
             return false;
         }
         if (error != 0) {

@@ -1,5 +1,6 @@
 #include "gateway/places.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace sio::gateway {
@@ -14,7 +15,6 @@ std::string_view to_string(Rank rank) noexcept {
 
 void Place::enter(Places& places, const net::Address& address, Millis now) {
     vacate();
-    places_ = &places;
     row_ = &places.row(address);
     ++row_->places;
     since_ = now;
@@ -23,26 +23,27 @@ void Place::enter(Places& places, const net::Address& address, Millis now) {
 
 void Place::vacate() noexcept {
     if (row_ == nullptr) return;
-    if (rank_ != Rank::none) places_->step_out(*this);
+    if (rank_ != Rank::none) row_->places_of.step_out(*this);
     PlaceRow& left = *std::exchange(row_, nullptr);
     --left.places;
-    places_->drop_if_empty(left);
+    left.places_of.drop_if_empty(left);
 }
 
 void Place::set_rank(Rank rank, Millis now) {
     if (rank == rank_) return;
-    if (row_ != nullptr && rank_ != Rank::none) places_->step_out(*this);
+    if (row_ != nullptr && rank_ != Rank::none) row_->places_of.step_out(*this);
     rank_ = rank;
     since_ = now;
-    if (row_ != nullptr && rank_ != Rank::none) places_->line_up(*this);
+    if (row_ != nullptr && rank_ != Rank::none) row_->places_of.line_up(*this);
 }
 
 // --- the lines ------------------------------------------------------------------------------------------------------
 
 void Places::line_up(Place& place) {
     const std::size_t i = index(place.rank_);
-    PlaceRow::Line& line = place.row_->lines[i];
-    // The only step that may need memory comes first.
+    // The only steps that may need memory come first.
+    if (place.row_->lines == nullptr) place.row_->lines = std::make_unique<std::array<PlaceRow::Line, rank_count>>();
+    PlaceRow::Line& line = place.row_->line(i);
     if (by_count_[i].size() <= line.count + std::size_t{1}) by_count_[i].resize(line.count + std::size_t{2});
     place.older_ = line.newest;
     place.newer_ = nullptr;
@@ -54,28 +55,30 @@ void Places::line_up(Place& place) {
 
 void Places::step_out(Place& place) noexcept {
     const std::size_t i = index(place.rank_);
-    PlaceRow::Line& line = place.row_->lines[i];
+    PlaceRow& row = *place.row_;
+    PlaceRow::Line& line = row.line(i);
     (place.older_ != nullptr ? place.older_->newer_ : line.oldest) = place.newer_;
     (place.newer_ != nullptr ? place.newer_->older_ : line.newest) = place.older_;
     place.older_ = place.newer_ = nullptr;
     --totals_[i];
-    set_count(*place.row_, place.rank_, line.count - 1);
+    set_count(row, place.rank_, line.count - 1);
+    if (std::ranges::all_of(*row.lines, [](const PlaceRow::Line& one) { return one.count == 0; })) row.lines.reset();
 }
 
 /// Moves a row to those with as many in a line; there is room for them in `by_count_`.
 void Places::set_count(PlaceRow& row, Rank rank, std::uint32_t count) noexcept {
     const std::size_t i = index(rank);
     std::vector<PlaceRow*>& rows = by_count_[i];
-    PlaceRow::Line& line = row.lines[i];
+    PlaceRow::Line& line = row.line(i);
     if (line.count > 0) {
-        (line.previous != nullptr ? line.previous->lines[i].next : rows[line.count]) = line.next;
-        if (line.next != nullptr) line.next->lines[i].previous = line.previous;
+        (line.previous != nullptr ? line.previous->line(i).next : rows[line.count]) = line.next;
+        if (line.next != nullptr) line.next->line(i).previous = line.previous;
     }
     line.count = count;
     line.previous = line.next = nullptr;
     if (count > 0) {
         line.next = std::exchange(rows[count], &row);
-        if (line.next != nullptr) line.next->lines[i].previous = &row;
+        if (line.next != nullptr) line.next->line(i).previous = &row;
     }
     if (count > most_[i]) {
         most_[i] = count;
@@ -86,11 +89,7 @@ void Places::set_count(PlaceRow& row, Rank rank, std::uint32_t count) noexcept {
 
 // --- rows -----------------------------------------------------------------------------------------------------------
 
-PlaceRow& Places::row(const net::Address& address) {
-    const auto [entry, is_new] = rows_.try_emplace(address);
-    if (is_new) entry->second.address = address;
-    return entry->second;
-}
+PlaceRow& Places::row(const net::Address& address) { return rows_.try_emplace(address, *this, address).first->second; }
 
 const PlaceRow* Places::find(const net::Address& address) const noexcept {
     const auto found = rows_.find(address);
@@ -133,14 +132,14 @@ void Places::remove_session(const net::Address& address) noexcept {
 Places::Candidate Places::first_to_go(Rank rank) const noexcept {
     const std::size_t i = index(rank);
     if (most_[i] == 0) return {};
-    const PlaceRow& row = *by_count_[i][most_[i]];
-    return {row.lines[i].oldest, row.address, row.lines[i].count};
+    PlaceRow& row = *by_count_[i][most_[i]];
+    return {row.line(i).oldest, row.address, row.line(i).count};
 }
 
 Places::Candidate Places::first_of(const net::Address& address, Rank rank) const noexcept {
     const PlaceRow* known = find(address);
-    if (known == nullptr) return {};
-    const PlaceRow::Line& line = known->lines[index(rank)];
+    if (known == nullptr || known->lines == nullptr) return {};
+    const PlaceRow::Line& line = (*known->lines)[index(rank)];
     return {line.oldest, address, line.count};
 }
 

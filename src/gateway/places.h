@@ -8,6 +8,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
@@ -54,7 +55,6 @@ public:
 
 private:
     friend class Places;
-    Places* places_ = nullptr;
     PlaceRow* row_ = nullptr;
     Place* older_ = nullptr;
     Place* newer_ = nullptr;
@@ -71,11 +71,15 @@ struct PlaceRow {
         PlaceRow* previous = nullptr;  ///< among the rows with as many in this line
         PlaceRow* next = nullptr;
     };
+    Places& places_of;
     net::Address address;
     std::uint32_t connections = 0;
     std::uint32_t sessions = 0;
-    std::uint32_t places = 0;  ///< that have entered
-    std::array<Line, rank_count> lines;
+    std::uint32_t places = 0;                             ///< that have entered
+    std::unique_ptr<std::array<Line, rank_count>> lines;  ///< null while nobody stands in one
+
+    explicit PlaceRow(Places& owner, const net::Address& whose) noexcept : places_of(owner), address(whose) {}
+    [[nodiscard]] Line& line(std::size_t rank) noexcept { return (*lines)[rank]; }
 };
 
 class Places {

@@ -23,8 +23,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view suffix = ".relay";
-constexpr std::string_view magic("SIO\x01", 4);  // the last is the version
-constexpr int messages_per_turn = 128;           // of one source
+constexpr std::string_view magic = "SIO";
+constexpr char version_of_peers = 1;    // the address is that of the other end: a proxy's, perhaps
+constexpr char version_of_clients = 2;  // it is the client's, as the PROXY protocol has said
+constexpr int messages_per_turn = 128;  // of one source
 constexpr std::size_t chunk = 65536;
 constexpr Millis retry_time = 20;
 
@@ -67,17 +69,20 @@ base::UniqueFd connect_to(const std::string& path) {
 
 }  // namespace
 
-void append_relay_header(std::string& out, const net::Address& address, std::size_t length) {
+void append_relay_header(std::string& out, const net::Address& address, PeerKind kind, std::size_t length) {
     out += magic;
+    out += kind == PeerKind::client ? version_of_clients : version_of_peers;
     for (int shift = 56; shift >= 0; shift -= 8) out += static_cast<char>(length >> shift & 0xFFU);
     out.append(reinterpret_cast<const char*>(address.bytes.data()), address.bytes.size());
 }
 
 Result<RelayHeader> parse_relay_header(std::string_view header, std::size_t max_bytes) {
-    if (header.size() != Relay::header_bytes || !header.starts_with(magic)) {
+    if (header.size() != Relay::header_bytes || !header.starts_with(magic) ||
+        (header[3] != version_of_peers && header[3] != version_of_clients)) {
         return fail(Errc::malformed, "cannot read a relay message: it is of another version");
     }
     RelayHeader result;
+    if (header[3] == version_of_clients) result.kind = PeerKind::client;
     for (std::size_t i = 4; i < 12; ++i) result.length = result.length << 8U | static_cast<unsigned char>(header[i]);
     if (result.length > max_bytes) return fail(Errc::too_large, "cannot take a relay message: it is too large");
     std::memcpy(result.address.bytes.data(), header.data() + 12, result.address.bytes.size());
@@ -96,9 +101,9 @@ public:
     [[nodiscard]] bool is_full() const noexcept { return queue_.size() >= max_waiting || bytes_ >= max_waiting_bytes; }
 
     void push(Handover handover) {
-        Message message{std::move(handover.fd), handover.peer, {}, 0};
+        Message message{std::move(handover.fd), handover.peer, handover.kind, {}, 0};
         message.wire.reserve(header_bytes + handover.bytes.size());
-        append_relay_header(message.wire, handover.peer, handover.bytes.size());
+        append_relay_header(message.wire, handover.peer, handover.kind, handover.bytes.size());
         message.wire += handover.bytes;
         bytes_ += message.wire.size();
         queue_.push_back(std::move(message));
@@ -134,8 +139,8 @@ public:
         for (Message& message : queue_) {
             ++relay_.stats_.failures;
             if (!message.fd) continue;
-            back.push_back(
-                {std::move(message.fd), message.address, tag_, message.wire.substr(header_bytes), message.address});
+            back.push_back({std::move(message.fd), message.address, tag_, message.wire.substr(header_bytes),
+                            message.address, message.kind});
         }
         queue_.clear();
         return back;
@@ -149,6 +154,7 @@ private:
     struct Message {
         base::UniqueFd fd;
         net::Address address;
+        PeerKind kind;
         std::string wire;
         std::size_t sent = 0;
     };
@@ -263,7 +269,7 @@ private:
             }
             ++relay_.stats_.in;
             // A later request of it may be for another gateway again.
-            relay_.engine_.adopt(std::move(fd), header->address, bytes, false);
+            relay_.engine_.adopt(std::move(fd), header->address, bytes, false, header->kind);
         }
         in_.erase(0, at);
         if (in_.empty() && in_.capacity() > chunk) in_ = std::string();
@@ -422,7 +428,9 @@ void Relay::take(Handover handover) {
 }
 
 // The session's gateway is gone, and its sessions with it: the client is told so here.
-void Relay::keep_here(Handover handover) { engine_.adopt(std::move(handover.fd), handover.peer, handover.bytes, true); }
+void Relay::keep_here(Handover handover) {
+    engine_.adopt(std::move(handover.fd), handover.peer, handover.bytes, true, handover.kind);
+}
 
 std::size_t Relay::descriptors() const noexcept {
     std::size_t count = 0;

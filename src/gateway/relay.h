@@ -1,7 +1,7 @@
 // Between the gateways of one host: a connection whose session another gateway has is handed to it, descriptor and all.
 //
 // Each gateway listens on the Unix socket `<folder>/<tag>.relay`. What is sent there is one message for each
-// connection: a header of 28 bytes with the client's address, the bytes already read of the client, and with the
+// connection: a header of 28 bytes with the peer's address, the bytes already read of the client, and with the
 // message's first byte the descriptor (SCM_RIGHTS). There are no answers. Both ends check that the other runs as the
 // same user. A loop cannot be: the receiver has the tag that is asked for, or the connection stays where it is.
 #pragma once
@@ -28,10 +28,11 @@ struct RelayStats {
 };
 
 /// Writes the header of a message whose bytes are `length` long.
-void append_relay_header(std::string& out, const net::Address& address, std::size_t length);
+void append_relay_header(std::string& out, const net::Address& address, PeerKind kind, std::size_t length);
 
 struct RelayHeader {
     net::Address address;
+    PeerKind kind = PeerKind::proxy_or_client;
     std::size_t length = 0;
 };
 

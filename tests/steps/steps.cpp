@@ -16,6 +16,7 @@
 #include "cluster/msgpack.h"
 #include "proto/eio_packet.h"
 #include "proto/http_head.h"
+#include "proto/proxy_head.h"
 #include "proto/sio_packet.h"
 #include "proto/ws_frame.h"
 #include "redis/resp.h"
@@ -181,6 +182,23 @@ Test(steps, http) {
             std::string body;
             static_cast<void>(decoder.feed(text, body, text.size()));
         });
+}
+
+Test(steps, heads_of_proxies) {
+    const Parse parse = [](std::string_view text) { static_cast<void>(proto::parse_proxy_head(text)); };
+    const auto head = [](const std::string& rest) {
+        std::string out("\r\n\r\n\0\r\nQUIT\n\x21\x11", 14);
+        out += static_cast<char>(rest.size() >> 8U);
+        out += static_cast<char>(rest.size());
+        return out + rest;
+    };
+    expect_linear(
+        "values", 250,
+        [=](std::size_t n) { return head(std::string(12, 'a') + repeat(std::string_view("\4\0\0", 3), n)); }, parse);
+    expect_linear(
+        "checksums", 80,
+        [=](std::size_t n) { return head(std::string(12, 'a') + repeat(std::string_view("\3\0\4abcd", 7), n)); },
+        parse);
 }
 
 Test(steps, frames) {

@@ -166,6 +166,7 @@ Test(config, what_goes_into_a_header_cannot_leave_it) {
 Test(config, files_that_were_named_must_be_there) {
     cr_expect(refusal({"--client-dir", "/nonexistent"}).starts_with("config client-dir: "));
     cr_expect(refusal({"--client-dir", "/nonexistent", "--no-serve-client"}) == "");
+    cr_expect(refusal({"--proxy-protocol"}).find("trust-proxy") != std::string::npos);
     const std::string deep(200, 'x');
     cr_expect(refusal({"--control", deep.c_str()}).starts_with("config control: "));
 }
@@ -198,6 +199,7 @@ Test(config, the_engine_gets_what_was_said) {
                                    "--max-connections",
                                    "7",
                                    "--trust-proxy",
+                                   "--proxy-protocol",
                                    "--websocket-origin-check",
                                    "on"});
     cr_assert(config.has_value(), "%s", config.error().what.c_str());
@@ -206,6 +208,7 @@ Test(config, the_engine_gets_what_was_said) {
     cr_expect(options.times.ping_interval == 300 && options.times.ping_timeout == 200);
     cr_expect(options.polling && !options.websocket && !options.upgrades);
     cr_expect(options.proxies.contains(net::Address::from(std::string_view("127.0.0.1"))));
+    cr_expect(options.proxy_protocol);
     cr_expect(options.queue_policy == QueuePolicy::drop_oldest && options.queue_bytes == 1U << 20U);
     cr_expect(options.idle_timeout == 5000 && options.max_connections == 7 && options.websocket_origin_check);
 }
