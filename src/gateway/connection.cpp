@@ -39,7 +39,6 @@ void Connection::destroy() {
     mode = Mode::dead;
     disarm();
     charge.clear();
-    vacate();
     engine.loop().unwatch(fd, *this);
     engine.connection_ended(*this);
     engine.forget(*this);
@@ -532,7 +531,6 @@ void Connection::leave() {
 void Connection::hand_over() {
     disarm();
     charge.clear();
-    vacate();
     mode = Mode::dead;
     engine.loop().unwatch(fd, *this);
     engine.forget(*this);

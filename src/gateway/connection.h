@@ -90,7 +90,6 @@ public:
     int fd;
     net::Address address;  ///< of the client whose request is being served
     net::Address peer;     ///< who is at the other end: a proxy, perhaps
-    net::Address counted;  ///< whose connection it is by the limit per address; none yet for a proxy's
     PeerKind kind = PeerKind::proxy_or_client;
     /// What is to be read before the first request.
     enum class Preface : std::uint8_t {

@@ -106,7 +106,8 @@ void Engine::hold(const net::Address& address) {
 
 Connection* Engine::add_connection(base::UniqueFd fd, const net::Address& address, PeerKind kind) {
     const bool is_proxy = kind == PeerKind::proxy_or_client && options_.proxies.contains(address);
-    if (!admit(is_proxy ? net::Address{} : address)) {
+    const net::Address counted = is_proxy ? net::Address{} : address;
+    if (!admit(counted)) {
         ++stats_.connections_refused;
         log::debug("gateway", "connection_refused", {{"address", address.to_string()}});
         refuse(std::move(fd));
@@ -114,7 +115,6 @@ Connection* Engine::add_connection(base::UniqueFd fd, const net::Address& addres
     }
     auto* connection = new Connection(*this, fd.release(), address);
     connection->kind = kind;
-    connection->counted = is_proxy ? net::Address{} : address;
     if (auto watched = loop_.watch(connection->fd, *connection); !watched) {
         log::error("gateway", "connection_lost", {{"reason", watched.error().what}});
         delete connection;
@@ -123,8 +123,8 @@ Connection* Engine::add_connection(base::UniqueFd fd, const net::Address& addres
     connection->next = connections_;
     if (connections_ != nullptr) connections_->previous = connection;
     connections_ = connection;
-    hold(connection->counted);
-    connection->enter(places_, connection->counted, loop_.now());
+    hold(counted);
+    connection->enter(places_, counted, loop_.now());
     connection->set_rank(Rank::bare, loop_.now());
     return connection;
 }
@@ -180,7 +180,9 @@ void Engine::forget(Connection& connection) noexcept {
     if (connections_ == &connection) connections_ = connection.next;
     connection.previous = connection.next = nullptr;
     std::erase(unread_, &connection);
-    uncount(connection.counted);
+    const net::Address counted = connection.counted();
+    connection.vacate();
+    uncount(counted);
 }
 
 void Engine::close_idle_connections() {
@@ -281,9 +283,8 @@ Session& Engine::open_session(const Connection& connection, proto::EioTransport 
     session.head = connection.exchange->text;
     session.opened_wall_clock = loop_.wall_clock();
     session.address = connection.address;
-    session.counted = connection.counted;
-    session.enter(places_, session.counted, loop_.now());
-    places_.add_session(session.counted);
+    session.enter(places_, connection.counted(), loop_.now());
+    places_.add_session(session.counted());
     rank(session);
     by_sid_.insert(IdHash{}(session.sid), slot);
     outbox_.open(slot);
@@ -434,8 +435,8 @@ void Engine::close(Slot slot, CloseReason reason, Ending ending, std::uint16_t c
     if (gone == nullptr) return;
     gone->closing = true;
     --session_count_;
+    places_.remove_session(gone->counted());
     gone->vacate();
-    places_.remove_session(gone->counted);
     for (Connection* one : {gone->socket, gone->poll, gone->post, gone->probe}) {
         if (one != nullptr) one->set_rank(Rank::bare, loop_.now());
     }

@@ -210,7 +210,6 @@ struct Session final : base::Timer, Place {
     bool closing = false;          ///< ended for the app; the next poll is told
     std::string head;              ///< the request head of the handshake
     net::Address address;
-    net::Address counted;  ///< whose session it is by the limit per address
     Standing standing = Standing::stranger;
     Millis opened_wall_clock = 0;
     Charge charge;

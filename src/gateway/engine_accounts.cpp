@@ -48,7 +48,7 @@ void Engine::recount(Connection& connection) {
     Session* owner = connection.generation != 0 && generations_[connection.slot] == connection.generation
                          ? sessions_[connection.slot].get()
                          : nullptr;
-    const net::Address& address = owner != nullptr ? owner->address : connection.counted;
+    const net::Address& address = owner != nullptr ? owner->address : connection.counted();
     connection.charge.set(accounts_, address, connection.cost());
     if (owner != nullptr) {
         recount(*owner);
@@ -90,7 +90,7 @@ std::span<const Engine::Holder> Engine::costliest(const net::Address* address, s
         note({whole_cost(*session), session->slot, nullptr});
     }
     for (Connection* one = connections_; one != nullptr; one = one->next) {
-        if (one->generation != 0 || (address != nullptr && one->counted != *address)) continue;
+        if (one->generation != 0 || (address != nullptr && one->counted() != *address)) continue;
         note({one->cost(), 0, one});
     }
     std::sort_heap(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(count), cheaper);

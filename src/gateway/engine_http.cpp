@@ -90,7 +90,7 @@ bool Engine::identify(Connection& connection) {
 
 /// Counts a proxy's connection for its client. False: that has too many, and the connection is refused.
 bool Engine::count_for(Connection& connection, const net::Address& address) {
-    if (address == connection.counted) return true;
+    if (address == connection.counted()) return true;
     if (places_.may_connect(address)) {
         set_counted(connection, address);
         return true;
@@ -344,7 +344,7 @@ void Engine::route_engine(Connection& connection) {
 
 /// Whether there is no place for another session; then its client has been told.
 bool Engine::refuses_session(Connection& connection, bool upgrade) {
-    const auto why = find_place(connection.counted);
+    const auto why = find_place(connection.counted());
     if (!why) return false;
     tell_no_session(*why, connection.address);
     const std::string_view message = *why == NoSession::draining  ? "Server is shutting down"

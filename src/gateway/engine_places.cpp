@@ -57,9 +57,8 @@ void Engine::rank(Session& session) {
 
 /// It is known whose connection this is.
 void Engine::set_counted(Connection& connection, const net::Address& address) {
-    uncount(connection.counted);
-    connection.counted = address;
     hold(address);
+    uncount(connection.counted());
     connection.enter(places_, address, loop_.now());
 }
 
@@ -83,7 +82,7 @@ bool Engine::may_displace(const Places::Candidate& candidate, const net::Address
         return candidate.address != newcomer && candidate.of_address > options_.max_connections / onlookers_max;
     }
     const bool is_crowd = candidate.address != newcomer && candidate.of_address > crowd;
-    return is_crowd || loop_.now() - candidate.place->since() >= grace_of(rank);
+    return is_crowd || candidate.place->age(loop_.now()) >= grace_of(rank);
 }
 
 /// Ends a connection, or a session with its connection, at once.

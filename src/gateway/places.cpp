@@ -17,9 +17,11 @@ void Place::enter(Places& places, const net::Address& address, Millis now) {
     vacate();
     row_ = &places.row(address);
     ++row_->places;
-    since_ = now;
+    since_ = static_cast<std::uint32_t>(now);
     if (rank_ != Rank::none) places.line_up(*this);
 }
+
+net::Address Place::counted() const noexcept { return row_ != nullptr ? row_->address : net::Address{}; }
 
 void Place::vacate() noexcept {
     if (row_ == nullptr) return;
@@ -33,7 +35,7 @@ void Place::set_rank(Rank rank, Millis now) {
     if (rank == rank_) return;
     if (row_ != nullptr && rank_ != Rank::none) row_->places_of.step_out(*this);
     rank_ = rank;
-    since_ = now;
+    since_ = static_cast<std::uint32_t>(now);
     if (row_ != nullptr && rank_ != Rank::none) row_->places_of.line_up(*this);
 }
 

@@ -50,15 +50,17 @@ public:
     /// Goes to the end of another line; nothing when it stands there already.
     void set_rank(Rank rank, Millis now);
     [[nodiscard]] Rank rank() const noexcept { return rank_; }
-    /// Since when it has had its rank.
-    [[nodiscard]] Millis since() const noexcept { return since_; }
+    /// How long it has had its rank. Exact for 49 days, and only compared with the grace of a rank.
+    [[nodiscard]] Millis age(Millis now) const noexcept { return static_cast<std::uint32_t>(now) - since_; }
+    /// Whose it is by the limit per address. None: a proxy's own, or it has not entered.
+    [[nodiscard]] net::Address counted() const noexcept;
 
 private:
     friend class Places;
     PlaceRow* row_ = nullptr;
     Place* older_ = nullptr;
     Place* newer_ = nullptr;
-    Millis since_ = 0;
+    std::uint32_t since_ = 0;  // milliseconds, the low half
     Rank rank_ = Rank::none;
 };
 

@@ -65,7 +65,7 @@ Test(places, the_oldest_of_the_address_with_most_of_a_rank_goes_first) {
     cr_assert(places.first_of(alice, Rank::stranger).place == second.get());
     first->set_rank(Rank::stranger, 6);  // and has left it: it stands behind the other now
     candidate = places.first_to_go(Rank::stranger);
-    cr_assert(candidate.place == second.get() && first->since() == 6);
+    cr_assert(candidate.place == second.get() && first->age(6) == 0);
     second.reset();
     cr_assert(places.count(Rank::stranger) == 2);
     first->enter(places, bob, 7);  // it turns out to be somebody else's
@@ -106,7 +106,7 @@ Test(places, whatever_comes_and_goes_the_address_with_most_is_found) {
             cr_assert(counts[row] == most);
             for (std::size_t k = 0; k < all.size(); ++k) {
                 if (all[k] == nullptr || all[k]->rank() != static_cast<Rank>(rank) || owner[k] != row) continue;
-                cr_assert(all[k]->since() >= candidate.place->since(), "an older one waits behind it");
+                cr_assert(all[k]->age(now) <= candidate.place->age(now), "an older one waits behind it");
             }
         }
     }
