@@ -107,7 +107,7 @@ public:
           url_(config.jwks),
           trial_(trials.open("jwks " + url_)),
           fetcher_(loop, url_, config.jwks_ca, auth::Jwks::max_bytes,
-                   [this](Result<std::string> text) { judge(text); }) {
+                   [this](const Result<std::string>& text) { judge(text); }) {
         if (auto begun = fetcher_.fetch(); !begun) judge(tl::unexpected<Error>(begun.error()));
     }
 

@@ -83,7 +83,8 @@ public:
           connection_(loop, endpoint, options_of_trial(), *this),
           attempts_left_(std::max<std::size_t>(1, endpoint.sentinels.size())),
           trial_(trials.open("redis " + endpoint.to_string(), [this] { return connection_.down_reason(); })) {
-        std::ranges::stable_partition(commands_, [](const RedisCommand& one) { return !subscribes(one); });
+        std::stable_partition(commands_.begin(), commands_.end(),
+                              [](const RedisCommand& one) { return !subscribes(one); });
         connection_.start();
     }
 
