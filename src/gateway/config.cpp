@@ -316,7 +316,7 @@ std::vector<Option> options_of(Config& c) {
                .cost = "A larger value lets each client take that much memory."},
               c.max_payload, 64, std::size_t{1} << 30U));
     add(daemon::bytes_or_off({.name = "http-compression-threshold",
-                              .help = "Compress answers to polls from this size on.",
+                              .help = "Compress answers to polls from this size on, up to 128 KB.",
                               .cost = "A larger value saves processor time and costs traffic."},
                              c.http_compression_threshold, 0, std::size_t{1} << 30U));
     add(header_text({.name = "cookie",

@@ -107,10 +107,10 @@ void Connection::read_input() {
 }
 
 void Connection::read_share_of_turn() {
-    const std::uint64_t enough = engine.work_ + share_of_turn;
+    engine.share_ends_ = engine.work_ + share_of_turn;
     if (mode == Mode::http) parse();  // what has been pipelined behind an answer
     while (mode != Mode::dead && mode != Mode::leaving) {
-        if (engine.work_ >= enough) {
+        if (engine.work_ >= engine.share_ends_) {
             engine.read_later(*this);
             return;
         }
@@ -265,7 +265,12 @@ void Connection::consume(std::size_t bytes) noexcept {
 void Connection::parse() {
     if (parsing_ || preface != Preface::none) return;
     parsing_ = true;
-    while (may_parse() && parse_one()) {
+    while (may_parse()) {
+        if (engine.work_ >= engine.share_ends_ && has_input()) {
+            engine.read_later(*this);
+            break;
+        }
+        if (!parse_one()) break;
     }
     parsing_ = false;
     if (mode == Mode::http && !has_input()) drop_input();
@@ -379,6 +384,7 @@ void Connection::reply(int status, std::string_view content_type, std::string_vi
     append_date(text, engine.loop().wall_clock());
     text += keep ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n";
     if (!context.head_only) text += body;
+    engine.work_ += text.size() / Engine::bytes_per_work;
     parked.reset();
     holds_poll = false;
     if (!keep) close_after_reply = true;

@@ -216,6 +216,7 @@ bool Engine::end_turn() {
         close(slot, CloseReason::transport_error, Ending::cut);
     }
     end_over_limits();
+    compressed_ = 0;
     for (const auto& gone : buried_) free_slots_.push_back(gone->slot);
     buried_.clear();
     return slices_left || !unread_.empty() || !with_room_.empty() || accept_again_ || !outbox_.is_clean();

@@ -416,6 +416,8 @@ private:
     // What has been done for clients, in units of a small message or of so many bytes: a turn is bounded by it.
     static constexpr std::size_t bytes_per_work = 128;
     std::uint64_t work_ = 0;
+    std::uint64_t share_ends_ = 0;  // the work with which the connection that is being read has had its share
+    std::size_t compressed_ = 0;    // bytes of answers to polls, in this turn
     bool memory_is_short_ = false;
     bool nothing_to_end_ = false;  // and that not because of clients
     base::LogThrottle over_limit_log_;

@@ -24,6 +24,8 @@ enum ErrorCode : int { unknown_transport = 0, unknown_sid, bad_method, bad_reque
 
 constexpr std::string_view no_store = "cache-control: no-store\r\n";
 constexpr std::uint64_t packets_per_turn = 2'048;  // of one POST
+constexpr std::size_t max_compressed = 128 << 10;  // bytes of polls' answers in a turn: five milliseconds for all
+constexpr std::size_t compressed_per_work = 16;    // bytes
 
 }  // namespace
 
@@ -441,7 +443,10 @@ void Engine::answer_poll(Session& session, std::string payload) {
     rank(session);
     std::string headers;
     const std::string_view encoding = connection->parked->encoding;
-    if ((encoding == "gzip" || encoding == "deflate") && payload.size() >= *options_.compression_threshold) {
+    if ((encoding == "gzip" || encoding == "deflate") && payload.size() >= *options_.compression_threshold &&
+        compressed_ + payload.size() <= max_compressed) {
+        compressed_ += payload.size();
+        work_ += payload.size() / compressed_per_work;
         if (std::string compressed = compress(encoding, payload); !compressed.empty()) {
             payload = std::move(compressed);
             headers = "Content-Encoding: " + std::string(encoding) + "\r\n";

@@ -8,6 +8,8 @@ namespace sio::gateway {
 
 namespace {
 
+constexpr int brotli_quality = 5;  // of the bundle in 4 ms; the default of 11 takes 250 ms for an eighth less
+
 std::string_view phrase(int status) noexcept {
     switch (status) {
         case 101: return "Switching Protocols";
@@ -62,7 +64,7 @@ std::string compress(std::string_view encoding, std::string_view body) {
     if (encoding == "br") {
         std::size_t size = BrotliEncoderMaxCompressedSize(body.size());
         std::string out(size, '\0');
-        if (BrotliEncoderCompress(BROTLI_DEFAULT_QUALITY, BROTLI_DEFAULT_WINDOW, BROTLI_MODE_TEXT, body.size(),
+        if (BrotliEncoderCompress(brotli_quality, BROTLI_DEFAULT_WINDOW, BROTLI_MODE_TEXT, body.size(),
                                   reinterpret_cast<const uint8_t*>(body.data()), &size,
                                   reinterpret_cast<uint8_t*>(out.data())) != BROTLI_TRUE) {
             return {};

@@ -100,6 +100,26 @@ await checks.step('clients of one address share address-bytes: the most expensiv
   same(await metric(server, 'sio_clients_over_limit_total{limit="address-bytes"}'), 1, 'clients ended');
 }));
 
+await checks.step('of big files that are asked for one behind the other, each connection gets one in a turn, and others are answered between', () => withGateway({}, async (server) => {
+  const many = await Promise.all(Array.from({ length: 10 }, () => Tcp.open(server.port)));
+  const other = await Tcp.open(server.port);
+  const requests = async () => {
+    other.send('GET', '/metrics', { Host: 'a', Accept: 'application/json' });
+    return JSON.parse((await other.answer()).body).httpRequests;
+  };
+  const before = await requests();
+  server.child.kill('SIGSTOP');   // so that all is there at once
+  for (const tcp of many) {
+    tcp.socket.pause();
+    await new Promise((done) => { tcp.socket.write('GET /socket.io/socket.io.js.map HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(8), done); });
+  }
+  const asked = requests();
+  setTimeout(() => server.child.kill('SIGCONT'), 50);
+  const served = await asked - before - 1;
+  truth(served <= 2 * many.length, `${served} files were answered before somebody else's request`);
+  for (const tcp of many) tcp.destroy();
+}));
+
 await checks.step('attachments that do not come in time end the connection', () => withGateway({ '--body-timeout': '400ms' }, async (server, open) => {
   const tcp = await open();
   hold(tcp, 1000);
