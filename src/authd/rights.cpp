@@ -76,6 +76,9 @@ std::optional<RoomPattern::Parts> RoomPattern::match(std::string_view room) cons
     std::size_t star = std::string_view::npos;
     std::size_t star_end = 0;
     std::size_t star_parts = 0;
+    // Where the part at each piece ended when it was last looked for. Later tries begin no further left, so that the
+    // name is searched once for each piece and not once for each try.
+    std::vector<std::size_t> ends(pieces_.size(), 0);
     for (;;) {
         bool matched = true;
         if (piece == pieces_.size()) {
@@ -89,9 +92,12 @@ std::optional<RoomPattern::Parts> RoomPattern::match(std::string_view room) cons
                     if (matched) at += p.text.size();
                     break;
                 case Piece::Kind::part: {
-                    const bool is_last = piece + 1 == pieces_.size();
-                    const std::size_t end =
-                        is_last ? room.size() : std::min(room.find(pieces_[piece + 1].text.front(), at), room.size());
+                    std::size_t& end = ends[piece];
+                    if (piece + 1 == pieces_.size()) {
+                        end = room.size();
+                    } else if (end <= at) {
+                        end = std::min(room.find(pieces_[piece + 1].text.front(), at), room.size());
+                    }
                     matched = end > at;
                     if (matched) parts.emplace_back(p.text, room.substr(at, end - at));
                     at = matched ? end : at;

@@ -35,16 +35,40 @@ std::string_view take_last(std::string_view& text, char separator, Quotes quotes
     return base::trim(last);
 }
 
-/// The parameter `for` of an element of Forwarded; empty when there is none.
-std::string_view for_of(std::string_view element) noexcept {
-    while (!element.empty()) {
-        const std::string_view pair = take_last(element, ';', Quotes::hide_separators);
-        const std::size_t equals = pair.find('=');
-        if (equals != std::string_view::npos && base::equal_ignoring_case(base::trim(pair.substr(0, equals)), "for")) {
-            return base::trim(pair.substr(equals + 1));
+/// Whether each quote that is opened is closed; else they hide nothing.
+bool closes_quotes(std::string_view text) noexcept {
+    bool is_quoted = false;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (is_quoted && text[i] == '\\') {
+            ++i;
+        } else if (text[i] == '"') {
+            is_quoted = !is_quoted;
         }
     }
-    return {};
+    return !is_quoted;
+}
+
+/// The parameter `for` of an element of Forwarded, the last when there are several; empty when there is none.
+std::string_view for_of(std::string_view element) noexcept {
+    std::string_view found;
+    const bool has_quotes = closes_quotes(element);
+    for (std::size_t begin = 0, end = 0; begin <= element.size(); begin = end + 1) {
+        bool is_quoted = false;
+        for (end = begin; end < element.size() && (is_quoted || element[end] != ';'); ++end) {
+            if (!has_quotes) continue;
+            if (is_quoted && element[end] == '\\' && end + 1 < element.size()) {
+                ++end;
+            } else if (element[end] == '"') {
+                is_quoted = !is_quoted;
+            }
+        }
+        const std::string_view pair = element.substr(begin, end - begin);
+        const std::size_t equals = pair.find('=');
+        if (equals != std::string_view::npos && base::equal_ignoring_case(base::trim(pair.substr(0, equals)), "for")) {
+            found = base::trim(pair.substr(equals + 1));
+        }
+    }
+    return found;
 }
 
 /// `:` and a port, or an obfuscated one (RFC 7239, section 6).

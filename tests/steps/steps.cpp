@@ -6,20 +6,27 @@
 #include <criterion/criterion.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "auth/cookies.h"
+#include "authd/rights.h"
+#include "base/bytes.h"
 #include "base/json.h"
 #include "cluster/msgpack.h"
+#include "gateway/client_address.h"
 #include "proto/eio_packet.h"
 #include "proto/http_head.h"
 #include "proto/proxy_head.h"
 #include "proto/sio_packet.h"
 #include "proto/ws_frame.h"
 #include "redis/resp.h"
+#include "routes/context.h"
+#include "routes/template.h"
 
 namespace {
 std::uint64_t steps = 0;
@@ -182,6 +189,113 @@ Test(steps, http) {
             std::string body;
             static_cast<void>(decoder.feed(text, body, text.size()));
         });
+}
+
+Test(steps, lists_in_headers) {
+    const auto lists = [](std::string_view text) {
+        static constexpr std::array<std::string_view, 2> types = {"application/json", "text/plain"};
+        static constexpr std::array<std::string_view, 3> codings = {"gzip", "br", "deflate"};
+        static_cast<void>(proto::choose_media_type(text, types));
+        static_cast<void>(proto::choose_encoding(text, codings.data(), codings.size()));
+        static_cast<void>(proto::first_websocket_protocol(text));
+    };
+    for (const char* unit :
+         {"text/plain;q=0.5,", "*/*;", ";;;", "a;\"", ",,", "text/plain ;q=0.1;q=0.2 , ", "\"\\\""}) {
+        expect_linear(
+            unit, 500, [=](std::size_t n) { return repeat(unit, n); }, lists);
+    }
+}
+
+Test(steps, one_header_in_many_lines) {
+    const auto lines = [](std::size_t n) {
+        return "GET / HTTP/1.1\r\nHost: a\r\n" + repeat("X-A: \xe9\r\n", n) + "\r\n";
+    };
+    expect_linear("lines", 20, lines, [](std::string_view text) {
+        proto::HttpHead head;
+        cr_assert(!proto::parse_http_head(text, head));
+        static_cast<void>(proto::header_text(head, "x-a"));
+    });
+    expect_linear(
+        "query that is no UTF-8", 1000, [](std::size_t n) { return "a=" + repeat("%ed%a0%80%f0%9f", n); },
+        [](std::string_view text) { static_cast<void>(proto::query_parameter(text, "a")); });
+}
+
+Test(steps, whose_request_it_is) {
+    const auto proxies = *gateway::parse_trusted_proxies("127.0.0.0/8,10.0.0.0/8");
+    const net::Address peer = net::Address::from(std::string_view("127.0.0.1"));
+    for (const char* name : {"X-Forwarded-For", "Forwarded"}) {
+        for (const char* unit :
+             {"10.0.0.1, ", "for=10.0.0.1, ", ";", "a=b;", "for=10.0.0.1;", "for=\"", "\"\\\"", ",", "\";", "for="}) {
+            expect_linear(
+                unit, 250,
+                [=](std::size_t n) {
+                    return std::string("GET / HTTP/1.1\r\nHost: a\r\n") + name + ": " + repeat(unit, n) + "\r\n\r\n";
+                },
+                [&](std::string_view text) {
+                    proto::HttpHead head;
+                    cr_assert(!proto::parse_http_head(text, head));
+                    static_cast<void>(gateway::client_address(head, peer, proxies));
+                });
+        }
+    }
+}
+
+Test(steps, cookies) {
+    const std::vector<std::string> names(std::begin(auth::default_cookie_names), std::end(auth::default_cookie_names));
+    const Parse parse = [&](std::string_view text) { static_cast<void>(auth::session_cookies(text, names)); };
+    for (const char* unit :
+         {"a=b; ", ";", "=", "authjs.session-token=x; ", "authjs.session-token.1=x; ", "authjs.session-token.99=x; ",
+          "authjs.session-token=%41\"; ", "next-auth.session-token; ", "%"}) {
+        expect_linear(
+            unit, 500, [=](std::size_t n) { return repeat(unit, n); }, parse);
+        expect_linear(
+            unit, 500, [=](std::size_t n) { return "authjs.session-token=" + repeat(unit, n) + "; a"; }, parse);
+    }
+    expect_linear(
+        "different values", 100,
+        [](std::size_t n) {
+            std::string out;
+            for (std::size_t i = 0; i < n; ++i) out += "authjs.session-token=" + std::to_string(1'000'000 + i) + "; ";
+            return out;
+        },
+        parse);
+}
+
+Test(steps, names_against_patterns) {
+    for (const char* pattern : {"*a*b", "**********b", "*aaaaaaab*c", "a*a*a*a*a*"}) {
+        expect_linear(
+            pattern, 500, [](std::size_t n) { return repeat("a", n); },
+            [=](std::string_view text) { static_cast<void>(base::matches_glob(pattern, text, "/")); });
+    }
+    for (const char* pattern : {"*x{a}:y", "*a{a}:{b}:{c}:y", "*{a}", "a{a}a{b}a*a{c}b", "*ab*a{a}c"}) {
+        const auto compiled = authd::RoomPattern::compile(pattern);
+        if (!compiled) continue;
+        for (const char* unit : {"a", "x", "a:", "x:"}) {
+            expect_linear(
+                pattern, 250, [=](std::size_t n) { return repeat(unit, n); },
+                [&](std::string_view text) { static_cast<void>(compiled->match(text)); });
+        }
+    }
+}
+
+Test(steps, templates) {
+    const auto template_of = [](std::string_view json) { return *routes::compile_value(json); };
+    const routes::Template whole =
+        template_of(R"({"all": "{event.args}", "one": "{event.0.a.b}", "text": "x {event.1} y"})");
+    for (const char* unit : {R"({"a":{"b":[]}},)", R"("\\\"\u00e9",)", R"([],)", R"({"num":"0"},)", "1,"}) {
+        expect_linear(
+            unit, 500, [=](std::size_t n) { return R"({"a":{"b":1}},"t",)" + repeat(unit, n) + "0"; },
+            [&](std::string_view text) {
+                routes::Context context;
+                context.event = "\"ask\"";
+                context.args = text;
+                routes::Rendered out;
+                static_cast<void>(routes::render(whole, context, out));
+            });
+    }
+    expect_linear(
+        "references", 100, [](std::size_t n) { return "[" + repeat(R"("{event.0}",)", n) + "0]"; },
+        [](std::string_view text) { static_cast<void>(routes::compile_value(text)); });
 }
 
 Test(steps, heads_of_proxies) {
