@@ -189,6 +189,57 @@ bool Utf8Validator::feed(std::string_view bytes) noexcept {
 
 bool is_utf8(std::string_view text) noexcept { return utf8::run(utf8::accept, text) == utf8::accept; }
 
+namespace {
+
+/// The length of the character at the front of `text`, which is not empty; `is_valid` says whether it is one, or only
+/// the longest beginning of one, or a byte that begins none.
+std::size_t character_length(std::string_view text, bool& is_valid) noexcept {
+    const auto byte_at = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+    const unsigned lead = byte_at(0);
+    is_valid = lead < 0x80;
+    if (lead < 0xC2 || lead > 0xF4) return 1;
+    const std::size_t length = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+    unsigned low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;  // what the second byte may be
+    unsigned high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+    for (std::size_t i = 1; i < length; ++i) {
+        if (i == text.size() || byte_at(i) < low || byte_at(i) > high) return i;
+        low = 0x80;
+        high = 0xBF;
+    }
+    is_valid = true;
+    return length;
+}
+
+}  // namespace
+
+std::string valid_utf8(std::string text) {
+    if (is_utf8(text)) return text;
+    std::string out;
+    out.reserve(text.size() + 16);
+    for (std::string_view rest = text; !rest.empty();) {
+        bool is_valid = false;
+        const std::size_t length = character_length(rest, is_valid);
+        out.append(is_valid ? rest.substr(0, length) : "\xEF\xBF\xBD");
+        rest.remove_prefix(length);
+    }
+    return out;
+}
+
+std::string latin1_to_utf8(std::string_view text) {
+    std::string out;
+    out.reserve(text.size());
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (byte < 0x80) {
+            out.push_back(c);
+        } else {
+            out.push_back(static_cast<char>(0xC0U | byte >> 6U));
+            out.push_back(static_cast<char>(0x80U | (byte & 0x3FU)));
+        }
+    }
+    return out;
+}
+
 std::string percent_decode(std::string_view text, bool plus_is_space) {
     std::string out;
     out.reserve(text.size());

@@ -42,6 +42,13 @@ private:
 /// Whether `text` is complete, valid UTF-8. Pure ASCII is checked eight bytes at a time.
 bool is_utf8(std::string_view text) noexcept;
 
+/// `text` with U+FFFD in the place of what is no UTF-8: of each longest beginning of a character, or of a byte, as
+/// browsers and Node do. Source: Unicode 15, section 3.9, "U+FFFD Substitution of Maximal Subparts".
+std::string valid_utf8(std::string text);
+
+/// UTF-8 of text in Latin-1, in which each byte is a character.
+std::string latin1_to_utf8(std::string_view text);
+
 /// Decodes `%XX` and, when `plus_is_space`, `+`. A malformed escape stays as it is written, as browsers do.
 std::string percent_decode(std::string_view text, bool plus_is_space);
 

@@ -53,21 +53,9 @@ std::uint32_t next_code_point(std::string_view text, std::size_t& pos) noexcept 
 void append_json_string(std::string& out, std::string_view text) {
     if (base::is_utf8(text)) {
         json::append_string(out, text);
-        return;
+    } else {
+        json::append_string(out, base::valid_utf8(std::string(text)));
     }
-    std::string clean;
-    clean.reserve(text.size() + 16);
-    for (std::size_t pos = 0; pos < text.size();) {
-        const std::size_t begin = pos;
-        const std::uint32_t code = next_code_point(text, pos);
-        // The replacement itself, when it was in the text, is copied to the same bytes.
-        if (code == replacement) {
-            clean.append("\xEF\xBF\xBD");
-        } else {
-            clean.append(text.substr(begin, pos - begin));
-        }
-    }
-    json::append_string(out, clean);
 }
 
 // Source: ECMA-262, Number::toString with radix 10.

@@ -69,8 +69,8 @@ bool Bundle::serve(const proto::HttpHead& head, HttpAnswer& answer) {
         name.ends_with(".map") ? "application/json; charset=utf-8" : "application/javascript; charset=utf-8";
     answer.headers = "Cache-Control: public, max-age=0\r\nETag: " + tag + "\r\n";
     static constexpr std::array<std::string_view, 3> offered = {"gzip", "br", "deflate"};
-    const std::string_view encoding =
-        proto::choose_encoding(head.header("accept-encoding").value_or(""), offered.data(), offered.size());
+    const std::string_view encoding = proto::choose_encoding(proto::header_text(head, "accept-encoding").value_or(""),
+                                                             offered.data(), offered.size());
     if (encoding == "identity") {
         answer.body = *content;
         return true;

@@ -37,8 +37,8 @@ std::vector<std::pair<std::string, std::string>> query_pairs(std::string_view qu
         const std::string_view pair = query.substr(0, end);
         const std::size_t equals = std::min(pair.find('='), pair.size());
         if (!pair.empty()) {
-            pairs.emplace_back(base::percent_decode(pair.substr(0, equals), true),
-                               base::percent_decode(pair.substr(std::min(equals + 1, pair.size())), true));
+            pairs.emplace_back(proto::decode_query(pair.substr(0, equals)),
+                               proto::decode_query(pair.substr(std::min(equals + 1, pair.size()))));
         }
         query.remove_prefix(std::min(end + 1, query.size()));
     }
@@ -60,19 +60,18 @@ void Cluster::describe(std::string& list, const Socket& socket) {
     const Session* session = hub_.engine().session(socket.slot);
     if (session == nullptr) return;
     proto::HttpHead head;
-    std::vector<std::pair<std::string_view, std::string_view>> headers;
-    std::vector<std::string> names;
+    std::vector<std::pair<std::string, std::string>> headers;
     if (!proto::parse_http_head(session->head, head)) {
-        const std::span came(head.headers.data(), head.header_count);
-        names.reserve(came.size());
-        for (const auto& [name, value] : came) {
+        for (const auto& [name, value] : std::span(head.headers.data(), head.header_count)) {
             std::string lower(name);
             std::ranges::transform(lower, lower.begin(),
                                    [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
             // Credentials stay where they were given.
             if (lower == "cookie" || lower == "authorization") continue;
-            names.push_back(std::move(lower));
-            headers.emplace_back(names.back(), value);
+            if (std::ranges::find(headers, lower, &std::pair<std::string, std::string>::first) != headers.end())
+                continue;
+            std::string text = proto::header_text(head, lower).value_or("");
+            headers.emplace_back(std::move(lower), std::move(text));
         }
     }
     std::vector<std::string> rooms{std::string(socket.id.view())};
@@ -100,7 +99,8 @@ void Cluster::describe(std::string& list, const Socket& socket) {
     cluster::RemoteSocket remote;
     remote.query = query_views;
     remote.id = socket.id.view();
-    remote.headers = headers;
+    const std::vector<std::pair<std::string_view, std::string_view>> header_views(headers.begin(), headers.end());
+    remote.headers = header_views;
     remote.address = address;
     remote.xdomain = origin.has_value();
     remote.issued_ms = socket.connected_wall_clock;

@@ -411,7 +411,7 @@ void Engine::poll(Connection& connection, Session& session) {
         return;
     }
     if (options_.compression_threshold) {
-        if (const auto accepted = x.head.header("accept-encoding")) {
+        if (const auto accepted = proto::header_text(x.head, "accept-encoding")) {
             static constexpr std::array<std::string_view, 2> offered = {"gzip", "deflate"};
             x.reply.encoding = proto::choose_encoding(*accepted, offered.data(), offered.size());
         }
@@ -560,13 +560,13 @@ void Engine::route_upgrade(Connection& connection) {
                   {{"origin", head.header("origin").value_or("")}, {"address", connection.address.to_string()}});
         return refuse(forbidden);
     }
-    const std::string_view key = head.header("sec-websocket-key").value_or("");
+    const std::string key = proto::header_text(head, "sec-websocket-key").value_or("");  // two are none, as in Node
     if (head.method != "GET") return refuse(bad_request);
     if (!proto::is_websocket_key(key)) {
         connection.refuse_upgrade("Missing or invalid Sec-WebSocket-Key header");
         return;
     }
-    if (const auto version = head.header("sec-websocket-version"); version != "13" && version != "8") {
+    if (const auto version = proto::header_text(head, "sec-websocket-version"); version != "13" && version != "8") {
         connection.refuse_upgrade("Missing or invalid Sec-WebSocket-Version header",
                                   "Sec-WebSocket-Version: 13, 8\r\n");
         return;
@@ -575,7 +575,7 @@ void Engine::route_upgrade(Connection& connection) {
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Accept: " +
         proto::websocket_accept(key) + "\r\n";
-    if (const auto offered = head.header("sec-websocket-protocol")) {
+    if (const auto offered = proto::header_text(head, "sec-websocket-protocol")) {
         const auto chosen = proto::first_websocket_protocol(*offered);
         if (!chosen) {
             connection.refuse_upgrade("Invalid Sec-WebSocket-Protocol header");

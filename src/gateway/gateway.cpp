@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 
@@ -378,9 +379,10 @@ bool Gateway::on_http(const proto::HttpHead& head, HttpAnswer& answer) {
         answer.status = head.path == "/ready" && (draining_ || !is_ready()) ? 503 : 200;
         answer.body = '{' + health() + '}';
     } else if (head.path == "/metrics") {
-        const std::string_view accept = head.header("accept").value_or("");
-        if (accept.find("text/plain") != std::string_view::npos ||
-            accept.find("application/openmetrics-text") != std::string_view::npos) {
+        static constexpr std::array<std::string_view, 3> types = {"application/json", "text/plain",
+                                                                  "application/openmetrics-text"};
+        const auto chosen = proto::choose_media_type(proto::header_text(head, "accept").value_or(""), types);
+        if (chosen.value_or(0) != 0) {  // who asks for OpenMetrics can read the older format, too
             answer.content_type = "text/plain; version=0.0.4; charset=utf-8";
             answer.body = prometheus();
         } else {

@@ -37,8 +37,7 @@ std::optional<std::string> handshake_header(const Session* session, std::string_
         proto::parse_http_head(session->head, head)) {
         return std::nullopt;
     }
-    const auto value = head.header(name);
-    return value && base::is_utf8(*value) ? std::optional<std::string>(*value) : std::nullopt;
+    return proto::header_text(head, name);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/bytes.h"
 
@@ -253,6 +254,37 @@ std::optional<HttpRefusal> parse_http_head(std::string_view head, HttpHead& out)
     return judge(framing, out);
 }
 
+namespace {
+
+/// Headers of which Node keeps the first line alone (IncomingMessage, matchKnownFields).
+bool stands_once(std::string_view name) noexcept {
+    static constexpr std::array<std::string_view, 18> once = {
+        "age",           "authorization", "content-length", "content-type",        "etag",
+        "expires",       "from",          "host",           "if-modified-since",   "if-unmodified-since",
+        "last-modified", "location",      "max-forwards",   "proxy-authorization", "referer",
+        "retry-after",   "server",        "user-agent"};
+    return std::ranges::any_of(once, [name](std::string_view one) { return equal_ignoring_case(one, name); });
+}
+
+}  // namespace
+
+std::optional<std::string> header_text(const HttpHead& head, std::string_view name) {
+    std::optional<std::string> text;
+    for (std::size_t i = 0; i < head.header_count; ++i) {
+        const auto& [found, value] = head.headers[i];
+        if (!equal_ignoring_case(found, name)) continue;
+        if (!text) {
+            text = base::latin1_to_utf8(value);
+            if (stands_once(name)) return text;
+        } else {
+            text->append(equal_ignoring_case(name, "cookie") ? "; " : ", ").append(base::latin1_to_utf8(value));
+        }
+    }
+    return text;
+}
+
+std::string decode_query(std::string_view text) { return base::valid_utf8(base::percent_decode(text, true)); }
+
 std::optional<std::string> query_parameter(std::string_view query, std::string_view name) {
     std::optional<std::string_view> found;
     for (;;) {
@@ -261,14 +293,14 @@ std::optional<std::string> query_parameter(std::string_view query, std::string_v
         const std::size_t equals = std::min(pair.find('='), pair.size());
         const std::string_view key = pair.substr(0, equals);
         const bool plain = key.find_first_of("%+") == std::string_view::npos;
-        if (!pair.empty() && (plain ? key == name : base::percent_decode(key, true) == name)) {
+        if (!pair.empty() && (plain ? key == name : decode_query(key) == name)) {
             found = pair.substr(std::min(equals + 1, pair.size()));
         }
         if (amp == query.size()) break;
         query.remove_prefix(amp + 1);
     }
     if (!found) return std::nullopt;
-    return base::percent_decode(*found, true);
+    return decode_query(*found);
 }
 
 std::string_view choose_encoding(std::string_view accept_encoding, std::string_view const* offered,
@@ -307,6 +339,78 @@ std::string_view choose_encoding(std::string_view accept_encoding, std::string_v
         }
     }
     if (best_quality != 0 && named("identity").value_or(0) > best_quality) return "identity";
+    return best;
+}
+
+namespace {
+
+/// Takes what is before the next `separator` outside of quotes off the front of `text`.
+std::string_view take_part(std::string_view& text, char separator) noexcept {
+    bool is_quoted = false;
+    std::size_t end = 0;
+    for (; end < text.size(); ++end) {
+        const char c = text[end];
+        if (is_quoted && c == '\\') {
+            ++end;
+        } else if (c == '"') {
+            is_quoted = !is_quoted;
+        } else if (c == separator && !is_quoted) {
+            break;
+        }
+    }
+    const std::string_view part = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    return base::trim(part);
+}
+
+/// How exactly a media range names a type: 3 by itself, 2 as one of its family, 1 as any, 0 not at all.
+unsigned specificity(std::string_view range, std::string_view type) noexcept {
+    if (equal_ignoring_case(range, type)) return 3;
+    const std::string_view family = type.substr(0, type.find('/') + 1);
+    if (range.size() == family.size() + 1 && range.back() == '*' &&
+        equal_ignoring_case(range.substr(0, family.size()), family))
+        return 2;
+    return range == "*/*" || range == "*" ? 1 : 0;
+}
+
+}  // namespace
+
+std::optional<std::size_t> choose_media_type(std::string_view accept,
+                                             std::span<const std::string_view> offered) noexcept {
+    struct Rank {
+        unsigned quality = 0;
+        unsigned specificity = 0;
+    };
+    constexpr std::size_t most = 8;
+    std::array<Rank, most> ranks{};
+    const std::size_t count = std::min(offered.size(), most);
+    bool has_range = false;
+    while (!accept.empty()) {
+        std::string_view element = take_part(accept, ',');
+        const std::string_view range = take_part(element, ';');
+        if (range.empty()) continue;
+        has_range = true;
+        unsigned quality = 1000;
+        while (!element.empty()) {
+            const std::string_view parameter = take_part(element, ';');
+            if (parameter.size() >= 2 && (parameter[0] == 'q' || parameter[0] == 'Q') && parameter[1] == '=') {
+                quality = parse_quality(parameter.substr(2)).value_or(0);
+            }
+        }
+        for (std::size_t i = 0; i < count; ++i) {
+            const unsigned exactly = specificity(range, offered[i]);
+            if (exactly == 0 || exactly < ranks[i].specificity) continue;
+            const bool is_better = exactly > ranks[i].specificity || quality > ranks[i].quality;
+            if (is_better) ranks[i] = {quality, exactly};
+        }
+    }
+    if (!has_range) return count > 0 ? std::optional<std::size_t>(0) : std::nullopt;
+    std::optional<std::size_t> best;
+    for (std::size_t i = 0; i < count; ++i) {
+        if (ranks[i].quality == 0) continue;
+        const auto value = [&](std::size_t at) { return std::pair(ranks[at].quality, ranks[at].specificity); };
+        if (!best || value(i) > value(*best)) best = i;
+    }
     return best;
 }
 

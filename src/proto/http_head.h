@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -60,13 +61,29 @@ std::size_t find_http_head(std::string_view bytes) noexcept;
 /// Transfer-Encoding other than exactly `chunked` (501) or in HTTP/1.0, other versions (505), too many headers (431).
 std::optional<HttpRefusal> parse_http_head(std::string_view head, HttpHead& out) noexcept;
 
-/// The last value of a query parameter, decoded (`+` is a blank); nothing when it is absent.
+/// A header as Node's servers give it to their users: UTF-8, each byte above ASCII a character of Latin-1; several
+/// lines of that name joined by ", " (Cookie's by "; "), but of those that Node knows to stand once the first alone.
+/// Nothing when it is absent.
+std::optional<std::string> header_text(const HttpHead& head, std::string_view name);
+
+/// A name or a value of a query, decoded as Node and browsers do: `+` is a blank, malformed escapes stay, and what is
+/// no UTF-8 then becomes U+FFFD. Source: WHATWG URL, application/x-www-form-urlencoded.
+std::string decode_query(std::string_view text);
+
+/// The last value of a query parameter, decoded; nothing when it is absent.
 std::optional<std::string> query_parameter(std::string_view query, std::string_view name);
 
 /// Which of the codings `br`, `gzip`, `deflate`, `identity` an Accept-Encoding header prefers among those enabled
 /// (given in the server's order of preference, which decides ties). Honours q-values and `*`. "identity" when none.
 std::string_view choose_encoding(std::string_view accept_encoding, std::string_view const* offered,
                                  std::size_t offered_count) noexcept;
+
+/// Which of the media types offered (`type/subtype`, in lower case, in the server's order of preference) an Accept
+/// header prefers: by quality, then by how exactly the header names it, then in that order. Each type's quality is that
+/// of the most specific range it is in, parameters aside. Nothing when none is acceptable; the first for an empty
+/// header. Source: RFC 9110, section 12.5.1.
+std::optional<std::size_t> choose_media_type(std::string_view accept,
+                                             std::span<const std::string_view> offered) noexcept;
 
 /// Decodes a chunked body piece by piece. Extensions are skipped, trailers dropped (at most 8 KiB of either). Strict:
 /// CRLF only, hexadecimal sizes without blanks or sign.

@@ -59,6 +59,17 @@ async function httpAnswers() {
     same((await httpGet(`${server.url}/health`, { method: 'POST', body: 'x' })).status, 405, 'POST');
     same((await httpGet(`${server.url}/nothing-here`)).status, 404, 'unknown path');
   });
+  await checks.step('GET /metrics is JSON for programs and people, text for scrapers, by the qualities of Accept', async () => {
+    const typeFor = async (accept) => (await httpGet(`${server.url}/metrics`, { headers: accept === undefined ? {} : { accept } })).headers['content-type'].split(';')[0];
+    for (const accept of [undefined, '*/*', 'application/json, text/plain, */*', 'application/json;q=1, text/plain;q=0.1', 'text/html,*/*;q=0.8']) {
+      same(await typeFor(accept), 'application/json', accept);
+    }
+    for (const accept of ['application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2', 'text/plain;version=0.0.4;q=1,*/*;q=0.1',
+      'application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,text/plain;version=0.0.4;q=0.3', 'text/plain']) {
+      same(await typeFor(accept), 'text/plain', accept);
+    }
+  });
+
   await checks.step('GET /metrics has the asked-for names with their types, and counts', async () => {
     const before = await metricsOf(server);
     const one = await joinByWebSocket(server);

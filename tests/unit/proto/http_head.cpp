@@ -368,3 +368,109 @@ Test(http_chunked, extensions_and_trailers_have_a_limit) {
     for (int i = 0; i < 8193; ++i) many += "1;x\r\na\r\n";
     cr_expect(chunked(many, 100000) == "error", "together, not each");
 }
+
+Test(http_head, a_media_type_is_chosen_by_quality_then_by_how_exactly_it_is_named) {
+    constexpr std::string_view offered[] = {"application/json", "text/plain", "application/openmetrics-text"};
+    struct Case {
+        std::string_view accept;
+        std::optional<std::size_t> want;
+    };
+    constexpr std::size_t json = 0;
+    constexpr std::size_t text = 1;
+    constexpr std::size_t open = 2;
+    const Case cases[] = {
+        // Programs and people.
+        {"", json},
+        {"*/*", json},
+        {"application/json, text/plain, */*", json},  // axios
+        {"application/json;q=1, text/plain;q=0.1", json},
+        {"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8", json},
+        {"application/*", json},
+        {"text/*;q=0.3, */*;q=0.4", json},
+        // Scrapers: Prometheus 2 and 3, VictoriaMetrics, Telegraf, Datadog, Metricbeat, older clients.
+        {"application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+         "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+         open},
+        {"application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/"
+         "openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
+         "text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+         open},
+        {"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,"
+         "text/plain;version=0.0.4;q=0.3,*/*;q=0.1",
+         text},
+        {"text/plain;version=0.0.4;q=1,*/*;q=0.1", text},
+        {"text/plain;version=0.0.4", text},
+        {"text/plain", text},
+        {"application/openmetrics-text; version=1.0.0; charset=utf-8", open},
+        {"text/plain;version=1.0.0;q=0.4,*/*;q=0.4", text},
+        {"text/plain, */*", text},
+        {"TEXT/Plain ; Q=0.9 , */* ; q=0.8", text},
+        {"text/*", text},
+        {"application/json;q=0, */*", text},
+        // The most specific range decides, wherever it stands; the better of two alike counts.
+        {"*/*, application/json;q=0.1, text/plain;q=0.2, application/openmetrics-text;q=0", text},
+        {"text/plain;q=0.1, text/plain;q=0.9, application/json;q=0.5", text},
+        {"text/plain;title=\"a, application/json;q=1\";q=0.5, application/json;q=0.4", text},
+        // None.
+        {"image/png", std::nullopt},
+        {"*/*;q=0", std::nullopt},
+        {"text/plain;q=0, application/json;q=0.000, application/openmetrics-text;q=a", std::nullopt},
+        {",, ,", json},
+        {"text", std::nullopt},
+        {"text/", std::nullopt},
+        {"*/plain", std::nullopt},
+    };
+    for (const auto& [accept, want] : cases) {
+        const auto got = choose_media_type(accept, offered);
+        cr_expect(got == want, "'%.*s' is %d", int(accept.size()), accept.data(), got ? int(*got) : -1);
+    }
+    cr_expect(!choose_media_type("*/*", {}));
+}
+
+Test(http_head, headers_are_given_as_node_gives_them) {
+    const std::string text =
+        "GET / HTTP/1.1\r\nHost: a\r\nX-A: \xc3\xa9\r\nx-b: \xe9\xff\r\nX-C: 1\r\nx-c: 2\r\nX-c:\r\n"
+        "Cookie: a=1\r\ncookie: b=2\r\nUser-Agent: one\r\nUser-Agent: two\r\nReferer: r1\r\nReferer: r2\r\n"
+        "Origin: o1\r\nOrigin: o2\r\n\r\n";
+    HttpHead head;
+    cr_assert(!parse_http_head(text, head));
+    struct Case {
+        std::string_view name;
+        std::optional<std::string> want;
+    };
+    const Case cases[] = {
+        {"x-a", "\xc3\x83\xc2\xa9"}, {"X-B", "\xc3\xa9\xc3\xbf"}, {"x-c", "1, 2, "},    {"cookie", "a=1; b=2"},
+        {"user-agent", "one"},       {"referer", "r1"},           {"origin", "o1, o2"}, {"x-d", std::nullopt},
+    };
+    for (const auto& [name, want] : cases) {
+        cr_expect(header_text(head, name) == want, "%.*s is %s", int(name.size()), name.data(),
+                  header_text(head, name).value_or("(nothing)").c_str());
+    }
+}
+
+Test(http_head, what_is_no_utf8_in_a_query_is_replaced_as_browsers_do) {
+    struct Case {
+        std::string_view query;
+        std::string_view want;
+    };
+    constexpr Case cases[] = {
+        {"a=%c3%a9", "\xc3\xa9"},
+        {"a=%ff", "\xEF\xBF\xBD"},
+        {"a=%e2%82", "\xEF\xBF\xBD"},
+        {"a=%e2%82x", "\xEF\xBF\xBDx"},
+        {"a=%f0%9f%98%80", "\xf0\x9f\x98\x80"},
+        {"a=%ed%a0%80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"},
+        {"a=%c0%80", "\xEF\xBF\xBD\xEF\xBF\xBD"},
+        {"a=%f4%90%80%80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"},
+        {"a=%f0%9f%98%41",
+         "\xEF\xBF\xBD"
+         "A"},
+        {"a=%zz%4", "%zz%4"},
+        {"a=1+2%2B", "1 2+"},
+        {"a=1&a=2", "2"},
+    };
+    for (const auto& [query, want] : cases) {
+        cr_expect(query_parameter(query, "a") == std::string(want), "%s", query.data());
+    }
+    cr_expect(query_parameter("a%ff=1", "a\xEF\xBF\xBD") == "1");
+}
