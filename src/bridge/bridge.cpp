@@ -61,6 +61,7 @@ InletOptions inlet_options(const Config& config) {
     options.stream = config.stream;
     options.stream_count = config.stream_count;
     options.retention_ms = config.retention.count();
+    options.bounds = {.entries = config.stream_entries, .bytes = config.stream_bytes};
     return options;
 }
 

@@ -486,6 +486,15 @@ std::vector<Option> options_of(Config& c) {
                   .help = "How long entries stay in the stream.",
                   .cost = "A larger value costs memory of Redis."},
                  c.retention, 1s, longest));
+    add(bytes({.name = "redis-stream-bytes",
+               .help = "Most memory that these streams take in Redis, in all; then the oldest entries go.",
+               .cost = "A larger value costs memory of Redis."},
+              c.stream_bytes, 64U << 10U, std::size_t{1} << 40U));
+    add(number({.name = "redis-stream-entries",
+                .value = "N",
+                .help = "Most entries of these streams, in all; then likewise.",
+                .cost = "A larger value costs memory of Redis."},
+               c.stream_entries, 100, std::size_t{1} << 40U));
 
     group = "Operation";
     add(duration({.name = "drain",

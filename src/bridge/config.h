@@ -66,6 +66,8 @@ struct Config {
     std::string stream = "socket.io";               ///< as the gateways have it, with the two that follow
     std::uint32_t stream_count = 1;
     std::chrono::milliseconds retention{300'000};
+    std::size_t stream_bytes = 512U << 20U;  ///< what the streams may take in Redis, in all; the oldest entries go
+    std::size_t stream_entries = 5'000'000;
 
     // Operation
     std::chrono::milliseconds drain{10'000};  ///< for what is in flight at SIGTERM

@@ -138,6 +138,7 @@ Inlet::Inlet(net::Loop& loop, kafka::Settings settings, InletOptions options, re
       take_(take_script),
       anew_(anew_script),
       replay_(replay_script),
+      trim_(cluster::trim_text),
       retention_(std::to_string(options_.retention_ms)),
       started_(loop.wall_clock()),
       complained_at_(loop.now() - complaint_pause),
@@ -448,7 +449,7 @@ void Inlet::start_if_taken() {
 }
 
 void Inlet::load_scripts() {
-    for (const redis::Script* const script : {&write_, &take_, &anew_, &replay_}) {
+    for (const redis::Script* const script : {&write_, &take_, &anew_, &replay_, &trim_}) {
         commands_.send({"SCRIPT", "LOAD", script->text()});
     }
 }
@@ -817,8 +818,28 @@ bool Inlet::send_batch(Lane& lane, Batch& batch) {
             }
             return false;
         }
+        note_growth(streams_[stream], (words.size() - 10) / 4, text.size());
     }
     return true;
+}
+
+/// Has Redis drop the oldest of a stream that is over its bounds, behind what was just sent to it.
+void Inlet::note_growth(Stream& stream, std::size_t entries, std::size_t bytes) {
+    const cluster::StreamBounds bounds = options_.bounds.share(streams_.size());
+    if (!stream.growth.add(entries, bytes, bounds)) return;
+    const std::string entries_text = std::to_string(bounds.entries);
+    const std::string bytes_text = std::to_string(bounds.bytes);
+    const std::string looked = stream.key + ":looked";
+    const std::string dropped = stream.key + ":dropped";
+    commands_.send({"EVALSHA", trim_.sha(), "3", stream.key, looked, dropped, entries_text, bytes_text},
+                   [this, &stream, alive = std::weak_ptr<char>(alive_)](const redis::Reply* reply) {
+                       if (alive.expired() || reply == nullptr) return;
+                       if (reply->is_error()) return commands_.note_refusal(*reply);
+                       if (reply->items.empty()) return stream.growth.again();  // another has looked just now
+                       if (reply->items[0].to_integer() > 0) {
+                           stats_.dropped += static_cast<std::uint64_t>(reply->items[0].to_integer());
+                       }
+                   });
 }
 
 void Inlet::on_answer(std::uint64_t generation, std::size_t index, std::uint64_t attempt, std::uint64_t number,

@@ -25,6 +25,7 @@
 #include "bridge/dead_letters.h"
 #include "bridge/histogram.h"
 #include "bridge/ring.h"
+#include "cluster/stream_bounds.h"
 #include "kafka/consumer.h"
 #include "net/loop.h"
 #include "redis/connection.h"
@@ -45,6 +46,7 @@ struct InletOptions {
     std::string stream;
     std::uint32_t stream_count = 1;
     std::int64_t retention_ms = 300'000;
+    cluster::StreamBounds bounds = {};  ///< of all streams together; the oldest entries go
 };
 
 struct InletStats {
@@ -62,6 +64,7 @@ struct InletStats {
     std::uint64_t restarts = 0;  ///< of the consumer
     std::uint64_t pauses = 0;    ///< times reading stopped because too much was in flight
     std::uint64_t anew = 0;      ///< partitions whose log began again
+    std::uint64_t dropped = 0;   ///< entries that Redis dropped as the streams were full, when we had it look
     std::uint64_t lost = 0;      ///< records, or offsets, that were gone from the log before we came to them
 };
 
@@ -190,6 +193,7 @@ private:
     struct Stream {
         std::string key;
         std::string offsets;
+        cluster::StreamGrowth growth = {};
     };
     struct Retry;
 
@@ -211,6 +215,7 @@ private:
     void retry_soon(base::Millis pause);
     void drop_lanes();
     void load_scripts();
+    void note_growth(Stream& stream, std::size_t entries, std::size_t bytes);
 
     void take(Lane& lane, std::string_view hint);
     void take_stream(Lane& lane, std::size_t stream, std::string_view hint);
@@ -251,6 +256,7 @@ private:
     redis::Script take_;
     redis::Script anew_;
     redis::Script replay_;
+    redis::Script trim_;
     std::vector<Stream> streams_;
     std::string retention_;
     std::int64_t started_;  // Unix time, ms: a new group begins with what is not older

@@ -57,6 +57,8 @@ std::string Bridge::metrics_text() {
         out.counter("sio_bridge_consumer_restarts_total", "Times the consumer was made anew.", in.restarts);
         out.counter("sio_bridge_pauses_total", "Times reading stopped because too much was in flight.", in.pauses);
         out.counter("sio_bridge_logs_anew_total", "Partitions whose log began again.", in.anew);
+        out.counter("sio_bridge_stream_entries_dropped_total", "Entries that this bridge had Redis drop at a bound.",
+                    in.dropped);
         out.counter("sio_bridge_records_lost_total", "Records deleted from a topic before they were read.", in.lost);
         out.gauge("sio_bridge_topics_denied", "Topics of the routes that we may not read.",
                   static_cast<double>(inlet_->denied_topics()));

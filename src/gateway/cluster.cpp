@@ -24,6 +24,9 @@ constexpr Millis session_refresh = 30'000;
 constexpr std::size_t refreshed_per_turn = 50;  // sessions
 constexpr Millis starting_time = 1'000;         // for which clients wait for Redis when this process has just started
 constexpr std::uint64_t gap_check_ticks = 3;
+constexpr Millis complaint_pause = 30'000;
+constexpr const char* dropped_suffix = ":dropped";  // of the key that keeps where the stream began then
+constexpr std::size_t entry_overhead = 64;          // bytes of an entry beside its longest field, about
 constexpr std::string_view read_count = "500";
 constexpr std::size_t max_seen = 10'000;  // nodes whose numbers are remembered
 
@@ -32,6 +35,12 @@ redis::ConnectionOptions named(const std::string& node, std::string_view what) {
     options.name = "sio-gateway:" + node + ':' + std::string(what);
     std::ranges::replace(options.name, ' ', '_');
     return options;
+}
+
+std::size_t bytes_of(const Reply& fields) noexcept {
+    std::size_t sum = 0;
+    for (const Reply& word : fields.items) sum += word.text.size();
+    return sum;
 }
 
 bool is_no_such_key(const Reply& error) noexcept { return error.is_error() && error.text == "ERR no such key"; }
@@ -321,6 +330,9 @@ void Cluster::on_tick() {
     on_session_timer();
     try_again();
     if (!is_starting()) hub_.release_held();
+    for (Stream& stream : streams_) {
+        if (live_) note_growth(stream, 0, 0);
+    }
     if (ticks_ % 2 == 0) say_hello(false);
     if (live_ && ticks_ % 2 == 1) look_for_classic_servers();
     forget_silent_nodes();
@@ -342,6 +354,7 @@ void Cluster::find_tails() {
         redis_ahead_ = reply->items[0].to_integer() * 1000 + reply->items[1].to_integer() / 1000 - loop_.now();
     });
     for (std::size_t i = 0; i < streams_.size(); ++i) {
+        ask_dropped(i, reader_);
         reader_.send({"XINFO", "STREAM", streams_[i].key}, [this, i](const Reply* reply) { take_tail(i, reply); });
     }
 }
@@ -378,7 +391,7 @@ void Cluster::take_tail(std::size_t index, const Reply* reply) {
         stream.first = info.first;
         stream.trimmed = info.trimmed;
         stream.highest = info.last;
-        stream.begins_after = beginning(*reply);
+        stream.begins_after = std::max(beginning(*reply), stream.dropped);
     }
     hub_.log(index).begin_at(*stream.last, loop_.now());
     if (index + 1 < streams_.size()) return;
@@ -413,6 +426,7 @@ void Cluster::check_info(std::size_t index, const Info& info) {
                                (info.added && info.trimmed < stream.trimmed);
     const auto first = std::exchange(stream.first, info.first ? info.first : stream.first);
     const std::uint64_t trimmed = std::exchange(stream.trimmed, info.trimmed);
+    if (info.trimmed > trimmed) ask_dropped(index, reader_);
     if (has_gone_back) {
         // An earlier state of the same stream (a replica that did not have all took over) begins where ours did. What
         // of it is still there has been read, and what was behind it will not come again.
@@ -475,7 +489,7 @@ void Cluster::read_anew(std::size_t index) {
     stream.is_counted = true;
     stream.first.reset();
     stream.trimmed = 0;
-    stream.begins_after = {};
+    stream.begins_after = stream.dropped = {};
     ++reads_void_;
 }
 
@@ -542,6 +556,7 @@ void Cluster::take_read(std::size_t index, Position id, const Reply& fields) {
     stream.last = id;
     ++stream.read;
     ++stats_.entries_read;
+    note_growth(stream, 1, bytes_of(fields));
     if (!stream.had.empty()) {
         if (std::ranges::binary_search(stream.had, id)) return;
         if (id > stream.had.back()) stream.had = {};
@@ -879,9 +894,71 @@ void Cluster::write(Own& own) {
         });
     if (taken) {
         ++stats_.entries_written;
+        if (Stream* grown = stream_of(own.nsp)) note_growth(*grown, 1, scratch_.size() + entry_overhead);
     } else {
         commands_.reconnect("too much waits for Redis");
     }
+}
+
+/// Has Redis measure the stream, and drop the oldest where it is over its bounds, each time that enough was read of it
+/// or written to it. Every gateway sees all that grows, whoever writes it.
+void Cluster::note_growth(Stream& stream, std::size_t entries, std::size_t bytes) {
+    const cluster::StreamBounds bounds = options_.bounds.share(streams_.size());
+    if (!stream.growth.add(entries, bytes, bounds)) return;
+    const std::string entries_text = std::to_string(bounds.entries);
+    const std::string bytes_text = std::to_string(bounds.bytes);
+    const std::string looked = stream.key + ":looked";
+    const std::string dropped = stream.key + dropped_suffix;
+    commands_.send({"EVALSHA", scripts_.trim.sha(), "3", stream.key, looked, dropped, entries_text, bytes_text},
+                   [this, index = static_cast<std::size_t>(&stream - streams_.data())](const Reply* reply) {
+                       if (reply != nullptr) on_measured(index, *reply);
+                   });
+}
+
+void Cluster::on_measured(std::size_t index, const Reply& reply) {
+    if (reply.is_error("NOSCRIPT")) return miss_scripts();
+    if (reply.is_error()) return commands_.note_refusal(reply);
+    Stream& measured = streams_[index];
+    if (reply.items.size() != 4) return measured.growth.again();  // another has looked just now; a tick goes on
+    measured.entries = static_cast<std::uint64_t>(reply.items[1].to_integer());
+    measured.bytes = static_cast<std::uint64_t>(reply.items[2].to_integer());
+    stats_.stream_entries = stats_.stream_bytes = 0;
+    for (const Stream& stream : streams_) {
+        stats_.stream_entries += stream.entries;
+        stats_.stream_bytes += stream.bytes;
+    }
+    const std::int64_t dropped = reply.items[0].to_integer();
+    if (dropped <= 0) return;
+    note_dropped(index, reply.items[3].text);
+    stats_.entries_dropped += static_cast<std::uint64_t>(dropped);
+    if (told_dropped_at_ && loop_.now() - *told_dropped_at_ < complaint_pause) return;
+    told_dropped_at_ = loop_.now();
+    log::warn("redis", "stream_full",
+              {{"stream", measured.key},
+               {"dropped", dropped},
+               {"entries", measured.entries},
+               {"bytes", measured.bytes},
+               {"remedy",
+                "clients that were away since before the oldest entry begin again: raise redis-stream-bytes and "
+                "redis-stream-entries, or have less emitted"}});
+}
+
+/// What others had Redis drop. `connection` is the one on which what depends on it is asked next.
+void Cluster::ask_dropped(std::size_t index, redis::Connection& connection) {
+    const std::string key = streams_[index].key + dropped_suffix;
+    connection.send({"GET", key}, [this, index](const Reply* reply) {
+        if (reply != nullptr && !reply->is_error()) note_dropped(index, reply->text);
+    });
+}
+
+/// What lies before `first` is not in the stream any more, and nobody may be told that he has it.
+void Cluster::note_dropped(std::size_t index, std::string_view first) {
+    const auto id = Position::parse(first);
+    if (!id || id->previous() <= streams_[index].dropped) return;
+    Stream& stream = streams_[index];
+    stream.dropped = id->previous();
+    stream.begins_after = std::max(stream.begins_after, stream.dropped);
+    hub_.log(index).lose_source_through(stream.dropped);
 }
 
 /// Whether Redis takes entries again is seen by the oldest that waits.

@@ -22,6 +22,7 @@
 #include "base/keyed_hash.h"
 #include "cluster/message.h"
 #include "cluster/session.h"
+#include "cluster/stream_bounds.h"
 #include "gateway/backbone.h"
 #include "gateway/hop.h"
 #include "gateway/hub.h"
@@ -43,6 +44,7 @@ struct ClusterOptions {
     Millis session_window = 120'000;       ///< how long a client may stay away
     Millis retention = 300'000;            ///< how long entries stay in the stream at least
     std::size_t spool_bytes = 64U << 20U;  ///< what may wait for Redis
+    cluster::StreamBounds bounds = {};     ///< of all streams together
     Millis request_timeout = 5'000;        ///< for answers of other nodes
     Millis recovery_wait = 20'000;         ///< how long a client that returns may wait for what it missed
 };
@@ -54,6 +56,9 @@ struct ClusterStats {
     std::uint64_t entries_repeated = 0;  ///< sent again by a node that could not know; dropped
     std::uint64_t entries_missed = 0;    ///< trimmed from the stream before they were read
     std::uint64_t gaps = 0;              ///< times that happened
+    std::uint64_t entries_dropped = 0;   ///< that this gateway had Redis drop, as the streams were full
+    std::uint64_t stream_entries = 0;    ///< of all streams, as last measured
+    std::uint64_t stream_bytes = 0;      ///< what they take in Redis, as last measured
     std::uint64_t streams_replaced = 0;  ///< times a stream was deleted or evicted, or another was in its place
     std::uint64_t spool_dropped = 0;     ///< events that waited for Redis and did not fit
     std::uint64_t requests_out = 0;
@@ -280,6 +285,10 @@ private:
     void append(Own own);
     void write(Own& own);
     void write_again();
+    void note_growth(Stream& stream, std::size_t entries, std::size_t bytes);
+    void on_measured(std::size_t index, const redis::Reply& reply);
+    void ask_dropped(std::size_t index, redis::Connection& connection);
+    void note_dropped(std::size_t index, std::string_view first);
     void deliver_here(const Own& own);
     void publish(const std::string& channel, std::string_view uid, std::string_view nsp,
                  const cluster::Outgoing& message);
@@ -414,6 +423,11 @@ private:
         std::deque<Own> own;            ///< by number
         std::uint64_t last_early = 0;   ///< of them, the last that was delivered early; 0: none
 
+        cluster::StreamGrowth growth;
+        Position dropped;           ///< what lies at or before this went as the stream was full
+        std::uint64_t entries = 0;  ///< as last measured
+        std::uint64_t bytes = 0;
+
         Fill fill = Fill::not_begun;
         bool is_filling = false;   ///< a page is under way
         Position fill_at;          ///< the next page ends before this
@@ -482,6 +496,7 @@ private:
         redis::Script swap;
         redis::Script write;
         redis::Script remove;
+        redis::Script trim;
     };
     Scripts scripts_;
     std::size_t scripts_loading_ = 0;
@@ -503,6 +518,7 @@ private:
     std::uint64_t ticks_ = 0;
     std::uint64_t gap_tick_ = 0;  // of the last check_gap()
     std::optional<Millis> gap_at_;
+    std::optional<Millis> told_dropped_at_;
     std::string gap_;
     std::uint64_t reads_void_ = 0;  // times that what was being read was not to be taken any more
     bool classic_servers_ = false;  // share our channels

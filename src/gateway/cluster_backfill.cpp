@@ -26,7 +26,8 @@ std::string before(Position position) { return "(" + position.text(); }
 }  // namespace
 
 /// Where the stream begins, by what XINFO has said of it: all that is after this place is in it, as far as trimming by
-/// age goes. Our own trimming is above what anybody can have missed; a Node server or an emitter trims by count.
+/// age goes, and but for what was dropped at a bound (note_dropped() tells of that). Our own trimming by age is above
+/// what anybody can have missed; a Node server or an emitter trims by count.
 Position Cluster::beginning(const Reply& info) {
     const auto first = Position::parse(text_field(info, "recorded-first-entry-id"));
     const std::uint64_t length = number_field(info, "length");
@@ -114,6 +115,7 @@ void Cluster::prepend(std::size_t index, Position id, const Reply& fields, Milli
 
 void Cluster::end_fill(std::size_t index, std::string_view by) {
     Stream& stream = streams_[index];
+    hub_.log(index).lose_source_through(stream.dropped);
     stream.fill = Fill::ended;
     const RecoveryLog& log = hub_.log(index);
     log::info("redis", "log_filled",
@@ -185,8 +187,11 @@ void Cluster::sweep(Stream& stream) {
     sweep->began = loop_.now();
     sweep->at = sweep->above.next();
     stream.sweep = std::move(sweep);
+    ask_dropped(static_cast<std::size_t>(&stream - streams_.data()), commands_);
     commands_.send({"XINFO", "STREAM", stream.key}, [&stream](const Reply* reply) {
-        if (reply != nullptr && !reply->is_error()) stream.begins_after = beginning(*reply);
+        if (reply != nullptr && !reply->is_error()) {
+            stream.begins_after = std::max(beginning(*reply), stream.dropped);
+        }
     });
     sweep_on(stream);
 }

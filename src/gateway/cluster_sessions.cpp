@@ -29,11 +29,13 @@ Cluster::Scripts::Scripts()
     : claim(claim_session_script),
       swap(swap_session_script),
       write(write_session_script),
-      remove(delete_session_script) {}
+      remove(delete_session_script),
+      trim(cluster::trim_text) {}
 
 void Cluster::load_scripts() {
     if (scripts_loading_ > 0) return;
-    for (const redis::Script* script : {&scripts_.claim, &scripts_.swap, &scripts_.write, &scripts_.remove}) {
+    for (const redis::Script* script :
+         {&scripts_.claim, &scripts_.swap, &scripts_.write, &scripts_.remove, &scripts_.trim}) {
         const bool is_sent = commands_.send({"SCRIPT", "LOAD", script->text()}, [this](const Reply* reply) {
             --scripts_loading_;
             if (reply != nullptr && reply->is_error()) commands_.note_refusal(*reply);

@@ -376,6 +376,16 @@ std::vector<Option> options_of(Config& c) {
                   .help = "How long entries stay in the stream; at least the recovery window and three minutes.",
                   .cost = "A larger value costs memory of Redis."},
                  c.redis_retention, 1s, longest));
+    add(bytes({.name = "redis-stream-bytes",
+               .help = "Most memory that these streams take in Redis, in all; then the oldest entries go, and clients "
+                       "that were away for longer begin again; the same on all gateways.",
+               .cost = "A larger value costs memory of Redis."},
+              c.redis_stream_bytes, 64U << 10U, std::size_t{1} << 40U));
+    add(number({.name = "redis-stream-entries",
+                .value = "N",
+                .help = "Most entries of these streams, in all; then likewise.",
+                .cost = "A larger value costs memory of Redis."},
+               c.redis_stream_entries, 100, std::size_t{1} << 40U));
     add(bytes({.name = "redis-spool-bytes",
                .help = "Most memory for events that wait while Redis is away; the oldest go first.",
                .cost = "A larger value costs that memory."},
@@ -419,6 +429,20 @@ std::vector<Option> options_of(Config& c) {
                   .help = "How long entries stay in it, read or not.",
                   .cost = "A larger value costs memory of Redis."},
                  c.events_retention, 1s, 30 * longest));
+    add(bytes({.name = "events-bytes",
+               .help = "Most memory that this stream takes in Redis; what all groups have acknowledged goes before its "
+                       "time, and then a publish is refused.",
+               .cost = "A larger value costs memory of Redis."},
+              c.events_bytes, 64U << 10U, std::size_t{1} << 40U));
+    add(number({.name = "events-entries",
+                .value = "N",
+                .help = "Most entries of it; then likewise.",
+                .cost = "A larger value costs memory of Redis."},
+               c.events_entries, 1, std::size_t{1} << 40U));
+    add(bytes({.name = "publish-bytes",
+               .help = "Largest value of one publish, with its key and its attachments as base64.",
+               .cost = "A larger value fills the stream with fewer events, and Kafka may refuse it."},
+              c.publish_bytes, 1, std::size_t{64} << 20U));
     add(choice({.name = "events-lifecycle",
                 .help = "Whether connects, disconnects, joins, leaves and rooms that fill or empty are written, too.",
                 .cost = "On costs Redis a command for each."},

@@ -81,12 +81,17 @@ struct Config {
     std::string redis_channel_prefix = "socket.io";
     std::string redis_session_prefix = "sio:session:";
     std::chrono::milliseconds redis_retention{300'000};  ///< of entries in the stream
+    std::size_t redis_stream_bytes = 512U << 20U;        ///< what the streams may take in Redis, in all
+    std::size_t redis_stream_entries = 5'000'000;        ///< in all; the oldest go
     std::size_t redis_spool_bytes = 64U << 20U;          ///< of events that wait while Redis is away
 
     // Outbound events
     std::string events_stream = "sio:events";  ///< key; empty: off
     std::chrono::milliseconds events_retention{86'400'000};
-    bool events_lifecycle = false;  ///< connects, disconnects, joins, leaves and rooms, too
+    std::size_t events_bytes = 256U << 20U;  ///< what it may take in Redis; then publishing is refused
+    std::size_t events_entries = 1'000'000;
+    std::size_t publish_bytes = 1U << 20U;  ///< of one value, with its key and attachments
+    bool events_lifecycle = false;          ///< connects, disconnects, joins, leaves and rooms, too
 
     // HTTP API
     std::string api_keys_file;  ///< a line `NAME KEY` for each; empty: there is no API

@@ -88,6 +88,7 @@ Gateway::Gateway(net::Loop& loop, const Config& config, Cors cors)
         options.session_window = config.recovery_window.count();
         options.retention = config.redis_retention.count();
         options.spool_bytes = config.redis_spool_bytes;
+        options.bounds = {.entries = config.redis_stream_entries, .bytes = config.redis_stream_bytes};
         options.recovery_wait = config.recovery_wait.count();
         cluster_ = std::make_unique<Cluster>(loop, hub_, std::move(options));
         cluster_->on_server_event([this](const std::string& nsp, std::string_view event, std::string_view arguments,
@@ -145,6 +146,8 @@ Gateway::Gateway(net::Loop& loop, const Config& config, Cors cors)
         outbound.node_id = cluster_->node_uid();
         outbound.retention = config.events_retention.count();
         outbound.lifecycle = config.events_lifecycle;
+        outbound.bounds = {.entries = config.events_entries, .bytes = config.events_bytes};
+        outbound.value_bytes = config.publish_bytes;
         outbound_ = std::make_unique<Outbound>(
             loop, std::move(outbound), Outbound::Link{send, [this] { return cluster_->commands().stats().connects; }});
         runner_.set_outbound(*outbound_);
@@ -510,6 +513,8 @@ std::string Gateway::metrics() {
         .number("eventsPublished", n(outbound_ != nullptr ? outbound_->stats().written : 0))
         .number("eventsNotPublished", n(outbound_ != nullptr ? outbound_->stats().failed : 0))
         .number("eventsOverLimit", n(outbound_ != nullptr ? outbound_->stats().refused : 0))
+        .number("eventsFull", n(outbound_ != nullptr ? outbound_->stats().full : 0))
+        .number("eventsTooLarge", n(outbound_ != nullptr ? outbound_->stats().large : 0))
         .number("bridges", n(bridges_ != nullptr ? bridges_->bridges() : 0))
         .number("eventsWaiting", n(outbound_ != nullptr ? outbound_->waiting() : 0))
         .number("authRequestsGranted", n(auth.granted))
@@ -564,6 +569,11 @@ std::string Gateway::prometheus() {
                     cluster.entries_malformed);
         out.counter("sio_stream_entries_repeated_total", "Entries that were written twice, and dropped.",
                     cluster.entries_repeated);
+        out.counter("sio_stream_entries_dropped_total", "Entries that this gateway had Redis drop at a bound.",
+                    cluster.entries_dropped);
+        out.gauge("sio_stream_entries", "Entries of the cluster's streams, as last measured.", cluster.stream_entries);
+        out.gauge("sio_stream_bytes", "What the cluster's streams take in Redis, as last measured.",
+                  cluster.stream_bytes);
         out.counter("sio_stream_entries_missed_total", "Entries trimmed before they were read.",
                     cluster.entries_missed);
         out.counter("sio_redis_refused_total", "Commands that Redis refused, for want of a right or another reason.",
@@ -715,6 +725,14 @@ std::string Gateway::prometheus() {
                     outbound_->stats().failed);
         out.counter("sio_events_over_limit_total", "Entries not tried because too many waited.",
                     outbound_->stats().refused);
+        out.counter("sio_events_full_total", "Entries not appended because the stream of events was full.",
+                    outbound_->stats().full);
+        out.counter("sio_events_too_large_total", "Events not published because of publish-bytes.",
+                    outbound_->stats().large);
+        out.gauge("sio_events_stream_entries", "Entries of the stream of events, as last heard.",
+                  outbound_->stats().stream_entries);
+        out.gauge("sio_events_stream_bytes", "What the stream of events takes in Redis, as last heard.",
+                  outbound_->stats().stream_bytes);
         out.gauge("sio_events_waiting", "Entries that Redis has not answered yet.", outbound_->waiting());
     }
     if (user_limits_ != nullptr) {

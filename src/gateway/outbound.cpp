@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "gateway/hub.h"
+#include "gateway/stream_room.h"
 #include "redis/script.h"
 
 namespace sio::gateway {
@@ -16,6 +17,7 @@ namespace {
 
 constexpr Millis complaint_pause = 30'000;
 constexpr std::string_view away = "Redis is away";
+constexpr std::string_view full = "the stream of events is full";
 constexpr std::string_view no_answer = "Redis does not answer; it may have the event";
 
 /// Errors that pass by themselves.
@@ -34,27 +36,46 @@ std::string with_rooms(std::string data, const Socket& socket) {
     return data += "]}";
 }
 
-}  // namespace
+/// What the bytes of an entry's attachments are as base64.
+std::size_t base64_bytes(std::span<const std::string> attachments) {
+    std::size_t sum = 0;
+    for (const std::string& one : attachments) sum += (one.size() + 2) / 3 * 4 + 3;  // quotes and a comma
+    return sum;
+}
 
-/// KEYS: stream, sequence numbers. ARGV: retention in ms, user or nothing, fields and values. Gives the entry's id and
-/// its number. An entry that the stream refuses takes no number. Needs Redis 6.2.
-const std::string_view Outbound::script = R"lua(
-local seq = 0
-if ARGV[2] ~= '' then seq = redis.call('HINCRBY', KEYS[2], ARGV[2], 1) end
+/// KEYS: stream, sequence numbers, the estimate of its size. ARGV: retention in ms, most entries, most bytes, user or
+/// nothing, fields and values. Returns the entry's id, its number, and how many entries and bytes there are. An entry
+/// that the stream refuses takes no number. Error FULL: there is no room, and why. Needs Redis 6.2.
+constexpr std::string_view append_text = R"lua(
 local clock = redis.call('TIME')
-local oldest = clock[1] * 1000 + math.floor(clock[2] / 1000) - ARGV[1]
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local cost, fields = 0, {}
+for i = 5, #ARGV do
+  cost = cost + #ARGV[i]
+  fields[#fields + 1] = ARGV[i]
+end
+local full, entries, bytes = room_for(KEYS[1], KEYS[3], cost, tonumber(ARGV[2]), tonumber(ARGV[3]), now)
+if full ~= '' then return redis.error_reply(full) end
+local seq = 0
+if ARGV[4] ~= '' then seq = redis.call('HINCRBY', KEYS[2], ARGV[4], 1) end
+local oldest = now - ARGV[1]
 if oldest < 0 then oldest = 0 end
-local fields = {}
-for i = 3, #ARGV do fields[#fields + 1] = ARGV[i] end
 fields[#fields + 1] = 'seq'
 fields[#fields + 1] = seq
 local id = redis.pcall('XADD', KEYS[1], 'MINID', '~', oldest, '*', unpack(fields))
 if type(id) == 'table' and id.err then
-  if ARGV[2] ~= '' then redis.call('HINCRBY', KEYS[2], ARGV[2], -1) end
+  if ARGV[4] ~= '' then redis.call('HINCRBY', KEYS[2], ARGV[4], -1) end
   return id
 end
-return {id, seq}
+return {id, seq, entries + 1, bytes}
 )lua";
+
+}  // namespace
+
+const std::string& Outbound::script() {
+    static const std::string text = std::string(room_text).append(append_text);
+    return text;
+}
 
 /// An entry under way.
 struct Outbound::Call final : base::Timer {
@@ -101,14 +122,18 @@ Outbound::Outbound(net::Loop& loop, OutboundOptions options, Link link)
       link_(std::move(link)),
       sequences_(options_.stream + ":seq"),
       retention_(std::to_string(options_.retention)),
-      sha_(redis::Script(script).sha()),
-      complained_at_(loop.now() - complaint_pause) {
+      most_entries_(std::to_string(options_.bounds.entries)),
+      most_bytes_(std::to_string(options_.bounds.bytes)),
+      sha_(redis::Script(script()).sha()),
+      complained_at_(loop.now() - complaint_pause),
+      told_full_at_(loop.now() - complaint_pause) {
     if (!options_.lifecycle) return;
     PresenceOptions rooms;
     rooms.node = options_.node_id;
     rooms.prefix = options_.stream + ":rooms:";
     rooms.grace = 0;
     rooms.retention = options_.retention;
+    rooms.bounds = options_.bounds;
     Presence::Owner& owner = *this;
     rooms_ = std::make_unique<Presence>(loop, std::move(rooms), owner, link_.send);
 }
@@ -127,18 +152,30 @@ void Outbound::leave() {
     if (rooms_ != nullptr) rooms_->leave();
 }
 
-std::optional<std::string> Outbound::append(const OutboundEntry& entry, Millis timeout, Done done) {
+std::optional<Outbound::Refusal> Outbound::append(const OutboundEntry& entry, Millis timeout, Done done) {
     if (waiting_ >= max_waiting) {
         ++stats_.refused;
-        return "too many events wait for Redis already";
+        return Refusal{Outcome::unavailable, "too many events wait for Redis already"};
+    }
+    const std::size_t bytes =
+        entry.data.size() + entry.key.value_or(std::string_view()).size() + base64_bytes(entry.attachments);
+    if (entry.kind == "event" && bytes > options_.value_bytes) {
+        ++stats_.large;
+        return Refusal{Outcome::failed, "the value has " + std::to_string(bytes) + " bytes, and at most " +
+                                            std::to_string(options_.value_bytes) + " are published"};
+    }
+    if (loop_.now() < full_until_) {
+        ++stats_.full;
+        return Refusal{Outcome::unavailable, std::string(full)};
     }
     auto call = std::make_shared<Call>();
-    call->words = {"2", options_.stream, sequences_, retention_, std::string(entry.user)};
+    call->words = {"3",        options_.stream, sequences_,  options_.stream + ":size",
+                   retention_, most_entries_,   most_bytes_, std::string(entry.user)};
     for (std::string& word : outbound_fields(entry, options_.node)) call->words.push_back(std::move(word));
     call->done = std::move(done);
     if (!send(call, loaded_in_ != link_.epoch())) {
         ++stats_.failed;
-        return std::string(away);
+        return Refusal{Outcome::unavailable, std::string(away)};
     }
     ++waiting_;
     if (call->done && timeout > 0) loop_.timers().arm(*call, loop_.now() + timeout);
@@ -147,7 +184,9 @@ std::optional<std::string> Outbound::append(const OutboundEntry& entry, Millis t
 
 bool Outbound::send(const std::shared_ptr<Call>& call, bool with_text) {
     call->epoch = link_.epoch();
-    std::vector<std::string_view> command = {with_text ? "EVAL" : "EVALSHA", with_text ? script : sha_};
+    if (with_text) loaded_in_ = call->epoch;  // what follows on this connection finds it
+    std::vector<std::string_view> command = {with_text ? "EVAL" : "EVALSHA",
+                                             with_text ? std::string_view(script()) : sha_};
     command.insert(command.end(), call->words.begin(), call->words.end());
     return link_.send(command, [this, alive = std::weak_ptr<char>(alive_), call](const redis::Reply* reply) {
         if (!alive.expired()) on_reply(call, reply);
@@ -165,6 +204,11 @@ void Outbound::on_reply(const std::shared_ptr<Call>& call, const redis::Reply* r
         ++stats_.failed;
         return finish(*call, Outcome::unavailable, no_answer);
     }
+    if (reply->is_error("FULL")) {
+        loaded_in_ = call->epoch;
+        on_full(reply->text);
+        return finish(*call, Outcome::unavailable, full);
+    }
     if (reply->is_error()) {
         ++stats_.failed;
         complain(reply->text);
@@ -173,6 +217,10 @@ void Outbound::on_reply(const std::shared_ptr<Call>& call, const redis::Reply* r
     }
     ++stats_.written;
     loaded_in_ = call->epoch;
+    if (reply->items.size() >= 4) {
+        stats_.stream_entries = static_cast<std::uint64_t>(reply->items[2].to_integer());
+        stats_.stream_bytes = static_cast<std::uint64_t>(reply->items[3].to_integer());
+    }
     finish(*call, Outcome::written, {});
 }
 
@@ -185,6 +233,19 @@ void Outbound::complain(std::string_view what) {
     if (loop_.now() - complained_at_ < complaint_pause) return;
     complained_at_ = loop_.now();
     log::error("events", "redis_refused", {{"stream", options_.stream}, {"reason", what}});
+}
+
+void Outbound::on_full(std::string_view what) {
+    ++stats_.full;
+    full_until_ = loop_.now() + full_pause;
+    if (loop_.now() - told_full_at_ < complaint_pause) return;
+    told_full_at_ = loop_.now();
+    log::error("events", "stream_full",
+               {{"stream", options_.stream},
+                {"reason", what},
+                {"remedy",
+                 "nothing is published until its readers acknowledge what they read: see to them, delete groups that "
+                 "nobody uses (XGROUP DESTROY), or raise events-bytes and events-entries"}});
 }
 
 // --- what happens to sockets ----------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "gateway/presence_scripts.h"
+#include "gateway/stream_room.h"
 #include "wire/admin.h"
 
 namespace sio::gateway {
@@ -66,7 +67,9 @@ Presence::Presence(net::Loop& loop, PresenceOptions options, Owner& owner, Send 
       owner_(owner),
       send_(std::move(send)),
       seq_(static_cast<std::uint64_t>(loop.wall_clock())),
-      complained_at_(loop.now() - complaint_pause) {}
+      complained_at_(loop.now() - complaint_pause),
+      limits_(text_of(options_.retention) + ' ' + std::to_string(options_.bounds.entries) + ' ' +
+              std::to_string(options_.bounds.bytes)) {}
 
 Presence::~Presence() = default;
 
@@ -207,7 +210,7 @@ void Presence::redis_up() {
     const std::string_view texts[script_count] = {scripts::beat, scripts::change, scripts::settle, scripts::leave};
     loading_ = script_count;
     for (std::size_t i = 0; i < script_count; ++i) {
-        const std::string text = std::string(scripts::prelude) + std::string(texts[i]);
+        const std::string text = std::string(room_text).append(scripts::prelude).append(texts[i]);
         const std::string_view command[] = {"SCRIPT", "LOAD", text};
         const bool sent = send(command, [this, i](const redis::Reply* reply) {
             if (loading_ == 0) return;
@@ -347,12 +350,8 @@ void Presence::flush() {
 bool Presence::send_change() {
     auto change = std::make_shared<Change>();
     change->seq = ++seq_;
-    std::vector<std::string> words{options_.node,
-                                   std::to_string(change->seq),
-                                   text_of(options_.grace),
-                                   text_of(options_.timeout),
-                                   text_of(options_.retention),
-                                   ""};
+    std::vector<std::string> words{
+        options_.node, std::to_string(change->seq), text_of(options_.grace), text_of(options_.timeout), limits_, ""};
     const std::size_t count_at = words.size() - 1;
     std::size_t bytes = 0;
     std::size_t measured = words.size();
@@ -457,7 +456,7 @@ void Presence::sweep() {
     const Millis now = loop_.now();
     while (joined_ && now >= settle_from_ && calls_ < max_calls && !grace_.empty() && grace_.begin()->first <= now) {
         auto users = std::make_shared<std::vector<std::string>>();
-        std::vector<std::string> words{text_of(options_.retention), ""};
+        std::vector<std::string> words{limits_, ""};
         std::size_t bytes = 0;
         std::size_t measured = words.size();
         while (!grace_.empty() && grace_.begin()->first <= now && users->size() < max_batch &&

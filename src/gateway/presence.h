@@ -33,6 +33,7 @@
 #include "base/keyed_hash.h"
 #include "base/result.h"
 #include "base/timer_wheel.h"
+#include "cluster/stream_bounds.h"
 #include "net/loop.h"
 #include "redis/connection.h"
 
@@ -50,6 +51,7 @@ struct PresenceOptions {
     Millis reunion = 3000;    ///< after a loss of Redis this gateway takes nobody offline: others come back, too
     Millis collect = 5;       ///< changes of so long are told in one round trip; a shorter visit is none
     Millis retention = 0;     ///< entries of the streams older than this are trimmed (Redis 6.2); 0: none
+    cluster::StreamBounds bounds = {};  ///< of the streams: what does not fit is not appended, and told once
     static constexpr Millis max_grace = 600'000;
 };
 
@@ -202,6 +204,7 @@ private:
     std::size_t loading_ = 0;
     Millis settle_from_ = 0;  // by the loop's clock
     Millis complained_at_;
+    std::string limits_;  // of the streams, as the scripts read them
     bool up_ = false;
     bool joined_ = false;  // Redis knows this gateway, and this gateway knows that
     bool fresh_ = true;    // what Redis knows of it is not to be trusted

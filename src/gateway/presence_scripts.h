@@ -1,5 +1,5 @@
-// The Lua scripts of presence: each is one atomic step in Redis (5.0 or later; 6.2 with a retention). presence.h tells
-// what they are for; this file says how they keep their promises.
+// The Lua scripts of presence: each is one atomic step in Redis (5.0 or later; 6.2 with a retention or bounds).
+// presence.h tells what they are for; this file says how they keep their promises.
 //
 // Keys, all below a prefix that is a hash tag, so that they stand on one slot:
 //
@@ -28,7 +28,7 @@
 
 namespace sio::gateway::presence_scripts {
 
-/// Before each script. ARGV[1] is the prefix.
+/// Before each script, behind room_text (stream_room.h). ARGV[1] is the prefix.
 inline constexpr std::string_view prelude = R"lua(
 local prefix = ARGV[1]
 local presence, leaving, nodes = prefix .. 'presence', prefix .. 'leaving', prefix .. 'nodes'
@@ -39,14 +39,31 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local calm = tonumber(redis.call('HGET', state, 'calm') or 0)
 local problem = false
 
+-- Of the streams of entries: for how long they are kept, how many and how many bytes. 0: no bound.
+local function limits_of(text)
+  local retention, entries, bytes = string.match(text, '^(%d+) (%d+) (%d+)$')
+  return {retention = tonumber(retention), entries = tonumber(entries), bytes = tonumber(bytes)}
+end
+
+-- Why a stream has no room for these words, or nothing.
+local function why_full(stream, limits, from, to)
+  local cost = 0
+  for i = from, to do cost = cost + #ARGV[i] end
+  local full = room_for(stream, stream .. ':size', cost, limits.entries, limits.bytes, now)
+  return full ~= '' and full or nil
+end
+
 -- Appends the entries that ARGV describes from `at`: how many; of each the stream, how many words, the words. Gives
 -- where they end. What is wrong with a stream must not leave a batch half done.
-local function announce(at, really, retention)
-  local entries = tonumber(ARGV[at])
+local function announce(at, really, limits)
+  local entries, retention = tonumber(ARGV[at]), limits.retention
   at = at + 1
   for _ = 1, entries do
     local stream, words = ARGV[at], tonumber(ARGV[at + 1])
-    if really then
+    local full = really and why_full(stream, limits, at + 2, at + 1 + words)
+    if full then
+      problem = full
+    elseif really then
       local done
       if retention > 0 then
         done = redis.pcall('XADD', stream, 'MINID', '~', now - retention, '*', unpack(ARGV, at + 2, at + 1 + words))
@@ -184,7 +201,7 @@ return {known, generation, last, buried, redis.call('ZCARD', dead), graced, forg
 
 /// Users came to this gateway or left it. Saying the same twice changes nothing.
 ///
-/// ARGV: prefix, gateway, number, grace, timeout, retention, how many users; of each: what, user, entries (see
+/// ARGV: prefix, gateway, number, grace, timeout, limits, how many users; of each: what, user, entries (see
 /// announce()). What: `+` is here; `=` is here, and was before Redis forgot all, so it is no news while calm lasts; `-`
 /// is not here;
 /// `!` was here before Redis forgot all and is no more.
@@ -192,7 +209,7 @@ return {known, generation, last, buried, redis.call('ZCARD', dead), graced, forg
 /// who came online, the places of those whose grace began and for how long (flat), what was wrong with a stream or
 /// nothing.
 inline constexpr std::string_view change = R"lua(
-local node, grace, timeout, retention = ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local node, grace, timeout, limits = ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5]), limits_of(ARGV[6])
 if not redis.call('ZSCORE', nodes, node) then return {0, {}, {}, ''} end
 local _, in_order = take_number(node, tonumber(ARGV[3]))
 if not in_order then return {0, {}, {}, ''} end
@@ -215,18 +232,18 @@ for place = 1, tonumber(ARGV[7]) do
     graced[#graced + 1] = place
     graced[#graced + 1] = math.max(grace, timeout)
   end
-  at = announce(at + 2, news, retention)
+  at = announce(at + 2, news, limits)
 end
 return {1, online, graced, problem or ''}
 )lua";
 
 /// Grace should be over for these users.
 ///
-/// ARGV: prefix, retention, how many users; of each: user, entries.
+/// ARGV: prefix, limits, how many users; of each: user, entries.
 /// Gives: of each 1 (went offline just now), 0 (is not in grace: came back, or somebody else settled it), or, negative,
 /// for how many milliseconds it still is; then what was wrong with a stream, or nothing.
 inline constexpr std::string_view settle = R"lua(
-local retention, results, at = tonumber(ARGV[2]), {}, 4
+local limits, results, at = limits_of(ARGV[2]), {}, 4
 for place = 1, tonumber(ARGV[3]) do
   local user, result = ARGV[at], 0
   local due = redis.call('ZSCORE', leaving, user)
@@ -241,7 +258,7 @@ for place = 1, tonumber(ARGV[3]) do
     end
   end
   results[place] = result
-  at = announce(at + 1, result == 1, retention)
+  at = announce(at + 1, result == 1, limits)
 end
 return {results, problem or ''}
 )lua";

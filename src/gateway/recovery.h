@@ -116,6 +116,10 @@ public:
     void begin_at(Position position, Millis now);
     /// Something at or before `position`, sent as late as `now`, is not here and cannot be had.
     void lose_through(Position position, Millis now);
+    /// What lies at or before `position` cannot be fetched any more; what is in memory stays known.
+    void lose_source_through(Position position) noexcept {
+        known_after_ = std::max(known_after_, std::min(position, content_after_));
+    }
 
     /// To whom a packet went. No room: everybody in the namespace.
     struct Audience {

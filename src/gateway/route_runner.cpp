@@ -142,9 +142,9 @@ public:
                  std::unique_ptr<routes::Run> rest) override {
         if (!may_wait("publish", *rest)) return;
         auto waiting = std::make_shared<std::unique_ptr<routes::Run>>(std::move(rest));
-        std::optional<std::string> refused;
+        std::optional<Outbound::Refusal> refused;
         if (runner_.outbound_ == nullptr) {
-            refused = "this gateway has no stream of events";
+            refused = {Outbound::Outcome::unavailable, "this gateway has no stream of events"};
         } else {
             OutboundEntry entry;
             entry.kind = "event";
@@ -172,8 +172,9 @@ public:
         }
         if (!refused) return;
         Answer nobody;
-        nobody.outcome = Answer::Outcome::nobody;
-        nobody.reason = *refused;
+        nobody.outcome =
+            refused->outcome == Outbound::Outcome::failed ? Answer::Outcome::failed : Answer::Outcome::nobody;
+        nobody.reason = refused->reason;
         go_on(runner_, origin(), std::move(*waiting), nobody);
     }
 

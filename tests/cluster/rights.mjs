@@ -45,16 +45,16 @@ await checks.step('the manual has one user for all and one for each program', ()
 function asked(folders) {
   const sources = folders.flatMap((folder) => readdirSync(join(root, 'src', folder))
     .map((file) => readFileSync(join(root, 'src', folder, file), 'utf8'))).join('\n');
-  const found = [...sources.matchAll(/\bcall\('([A-Z]+)'/g), ...sources.matchAll(/(?:put\(Ask::\w+, |send(?:_blocking)?\(\s*|words(?:\s*=\s*|)|command\[\] = |command(?: = |)|args)\{\s*"([A-Z]+)"(?:, "([A-Z]+)")?/g),
+  const found = [...sources.matchAll(/\bcall\('([A-Z]+)'(?:, '([A-Z]+)')?/g), ...sources.matchAll(/(?:put\(Ask::\w+, |send(?:_blocking)?\(\s*|words(?:\s*=\s*|)|command\[\] = |command(?: = |)|args)\{\s*"([A-Z]+)"(?:, "([A-Z]+)")?/g),
     ...sources.matchAll(/\? "(EVAL)" : "EVALSHA"/g), ...sources.matchAll(/"(EVAL)", std::string\(script\)/g)];
-  const containers = ['CLIENT', 'SCRIPT', 'PUBSUB', 'XINFO', 'XGROUP'];
+  const containers = ['CLIENT', 'SCRIPT', 'PUBSUB', 'XINFO', 'XGROUP', 'MEMORY'];
   return new Set(found.map(([, command, sub]) => `+${command}${containers.includes(command) ? `|${sub}` : ''}`.toLowerCase())
     .filter((one) => !['+auth', '+sentinel'].includes(one)));   // needs no right; is asked of sentinels
 }
 
 await checks.step('the rights of the manual are the commands that the sources ask for, no more and no less', () => {
-  for (const [user, folders] of [['sio', ['redis', 'gateway', 'bridge', 'authd']], ['sio-gateway', ['redis', 'gateway']],
-    ['sio-bridge', ['redis', 'bridge']], ['sio-authd', ['redis', 'authd']]]) {
+  for (const [user, folders] of [['sio', ['redis', 'cluster', 'gateway', 'bridge', 'authd']], ['sio-gateway', ['redis', 'cluster', 'gateway']],
+    ['sio-bridge', ['redis', 'cluster', 'bridge']], ['sio-authd', ['redis', 'authd']]]) {
     const given = users.find(({ name }) => name === user).words.filter((word) => word.startsWith('+'));
     const wanted = asked(folders);
     same([given.filter((one) => !wanted.has(one)), [...wanted].filter((one) => !given.includes(one))], [[], []],

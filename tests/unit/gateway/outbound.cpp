@@ -67,7 +67,7 @@ struct World {
     }
 };
 
-constexpr std::string_view good = "*2\r\n$3\r\n1-0\r\n:1\r\n";
+constexpr std::string_view good = "*4\r\n$3\r\n1-0\r\n:1\r\n:7\r\n:900\r\n";
 
 OutboundEntry entry(std::string_view user = "alice") {
     OutboundEntry one;
@@ -107,21 +107,22 @@ Test(outbound, the_fields_of_an_entry) {
     cr_expect(joined(words) == "v 1 kind vacated nsp /x sid  user  time 0 node n data {}");
 }
 
-Test(outbound, the_script_goes_as_text_until_redis_has_it) {
+Test(outbound, the_script_goes_as_text_when_redis_may_not_have_it) {
     World world;
     OutboundOptions options;
     options.stream = "e";
     options.retention = 7;
+    options.bounds = {.entries = 8, .bytes = 9};
     Outbound outbound = world.make(options);
     cr_expect(!outbound.append(entry(), 0, world.hear()));
     cr_expect(!outbound.append(entry(), 0, world.hear()));
     cr_assert(world.commands.size() == 2);
     std::vector<std::string> words = world.commands[0].first;
-    cr_expect(words[0] == "EVAL" && words[1] == Outbound::script);
+    cr_expect(words[0] == "EVAL" && words[1] == Outbound::script());
     words.erase(words.begin(), words.begin() + 2);
     cr_expect(joined(words) ==
-              "2 e e:seq 7 alice v 1 kind event topic t nsp / sid s user alice time 5 node n data [1]");
-    cr_expect(world.commands[1].first[0] == "EVAL");
+              "3 e e:seq e:size 7 8 9 alice v 1 kind event topic t nsp / sid s user alice time 5 node n data [1]");
+    cr_expect(world.commands[1].first[0] == "EVALSHA", "once is enough, as commands are answered in their order");
     cr_expect(outbound.waiting() == 2 && world.said().empty(), "nothing is told before Redis has answered");
     world.answer(good);
     cr_expect(world.said() == "written: ");
@@ -156,7 +157,7 @@ Test(outbound, what_can_go_wrong_and_what_is_told) {
     cr_expect(outbound.stats().failed == 4);
     world.is_up = false;
     const auto refused = outbound.append(entry(), 0, world.hear());
-    cr_expect(refused && *refused == "Redis is away");
+    cr_expect(refused && refused->reason == "Redis is away" && refused->outcome == Outbound::Outcome::unavailable);
     cr_expect(world.said().empty() && outbound.stats().failed == 5 && outbound.waiting() == 0);
 }
 
@@ -194,6 +195,52 @@ Test(outbound, an_answer_that_is_late_is_told_as_such_once) {
     cr_expect(outbound.waiting() == 1, "it counts until Redis has answered");
     world.answer(good);
     cr_expect(world.said().empty() && outbound.waiting() == 0 && outbound.stats().written == 1);
+}
+
+Test(outbound, a_full_stream_is_told_and_not_asked_again_at_once) {
+    World world;
+    Outbound outbound = world.make();
+    cr_assert(!outbound.append(entry(), 0, world.hear()));
+    world.answer(good);
+    cr_expect(outbound.stats().stream_entries == 7 && outbound.stats().stream_bytes == 900);
+    world.told.clear();
+    cr_assert(!outbound.append(entry(), 0, world.hear()));
+    cr_assert(!outbound.append(entry(), 0, world.hear()));
+    world.answer("-FULL the stream has 7 entries of 900 bytes; no group reads it\r\n");
+    cr_expect(world.said() == "unavailable: the stream of events is full");
+    world.answer(good);
+    cr_expect(world.said() == "written: ", "what was under way is what Redis says of it");
+    const auto refused = outbound.append(entry(), 0, world.hear());
+    cr_assert(refused && refused->reason == "the stream of events is full");
+    cr_expect(refused->outcome == Outbound::Outcome::unavailable && world.commands.empty());
+    cr_expect(outbound.stats().full == 2 && outbound.stats().failed == 0);
+    const auto later = world.loop.now() + Outbound::full_pause;
+    while (world.loop.now() < later) world.loop.turn(Outbound::full_pause);
+    cr_expect(!outbound.append(entry(), 0, world.hear()));
+    cr_expect(world.commands.size() == 1 && world.commands[0].first[0] == "EVALSHA");
+    world.answer(good);
+}
+
+Test(outbound, the_size_of_an_event_is_its_value_its_key_and_its_attachments) {
+    World world;
+    OutboundOptions options;
+    options.value_bytes = 20;
+    Outbound outbound = world.make(options);
+    OutboundEntry one = entry();
+    const std::vector<std::string> attachments = {"12345", ""};  // 8 and 0 as base64, quotes and commas
+    one.attachments = attachments;
+    one.data = "[23]";
+    cr_expect(!outbound.append(one), "18 bytes");
+    one.key = "ab";
+    cr_expect(!outbound.append(one), "20 bytes");
+    one.key = "abc";
+    const auto refused = outbound.append(one);
+    cr_assert(refused && refused->outcome == Outbound::Outcome::failed);
+    cr_expect(refused->reason == "the value has 21 bytes, and at most 20 are published");
+    cr_expect(outbound.stats().large == 1 && world.commands.size() == 2);
+    one.kind = "join";
+    cr_expect(!outbound.append(one), "what happens to sockets is not the clients' to make large");
+    while (!world.commands.empty()) world.answer(good);
 }
 
 Test(outbound, an_answer_after_the_end_is_dropped) {
