@@ -115,7 +115,9 @@ void Engine::release_client(Connection& connection) {
     if (connection.gate != nullptr || connection.kind == PeerKind::client) return;
     if (!options_.proxies.contains(connection.peer)) return;
     connection.address = connection.peer;
+    if (connection.counted == net::Address{}) return;
     static_cast<void>(count_for(connection, {}));  // of which there may be any number
+    recount(connection);
 }
 
 /// From now on the connection is of the client that its proxy has named. What a head says is the word of one proxy, as

@@ -22,6 +22,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
 
     const bool valid = base::is_utf8(text);
+    const std::string mended = base::valid_utf8(std::string(text));
+    FUZZ_CHECK(base::is_utf8(mended) && (mended == text) == valid && mended.size() <= 3 * size);
+    FUZZ_CHECK(base::is_utf8(base::latin1_to_utf8(text)));
     fuzz::each_cut(size, [&](std::size_t cut) {
         base::Utf8Validator validator;
         const bool first = validator.feed(text.substr(0, cut));

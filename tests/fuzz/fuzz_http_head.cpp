@@ -20,7 +20,7 @@ bool is_clean(std::string_view part) {
 void check_query(const HttpHead& head) {
     for (const std::string_view name : {"EIO", "transport", "sid", "a", ""}) {
         const auto value = query_parameter(head.query, name);
-        if (value) FUZZ_CHECK(value->size() <= head.query.size());
+        if (value) FUZZ_CHECK(value->size() <= head.query.size() && base::is_utf8(*value));
         const auto appended = query_parameter(std::string{head.query} + "&a=last", "a");
         FUZZ_CHECK(appended == "last");
     }
@@ -36,12 +36,31 @@ void check_encoding(std::string_view accepted) {
     if (all == "gzip") FUZZ_CHECK(one == "gzip");
 }
 
+void check_types(std::string_view accepted) {
+    constexpr std::string_view offered[] = {"application/json", "text/plain"};
+    const auto chosen = choose_media_type(accepted, offered);
+    FUZZ_CHECK(!chosen || *chosen < 2);
+    FUZZ_CHECK(!choose_media_type(accepted, {}));
+    for (std::size_t i = 0; i < 2; ++i) {  // what is chosen of both is acceptable alone
+        if (chosen == i) FUZZ_CHECK(choose_media_type(accepted, {&offered[i], 1}) == 0U);
+    }
+}
+
+void check_texts(const HttpHead& head) {
+    for (std::size_t i = 0; i < head.header_count; ++i) {
+        const auto text = header_text(head, head.headers[i].name);
+        FUZZ_CHECK(text && base::is_utf8(*text));
+        FUZZ_CHECK(text->starts_with(base::latin1_to_utf8(*head.header(head.headers[i].name))));
+    }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     if (size > 8192) return 0;
     const std::string_view text = fuzz::as_text(data, size);
     check_encoding(text);
+    check_types(text);
 
     const std::size_t length = find_http_head(text);
     FUZZ_CHECK(length <= size);
@@ -60,6 +79,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     FUZZ_CHECK(!head->upgrade_websocket || head->has_upgrade);
     FUZZ_CHECK(head->http_1_0 || head->header("Host").has_value());
     check_query(*head);
+    check_texts(*head);
 
     std::string written{head->method};
     written.append(" ").append(head->target).append(head->http_1_0 ? " HTTP/1.0\r\n" : " HTTP/1.1\r\n");

@@ -13,7 +13,9 @@
 #include <string_view>
 #include <vector>
 
+#include "auth/base64url.h"
 #include "auth/cookies.h"
+#include "auth/verifier.h"
 #include "authd/rights.h"
 #include "base/bytes.h"
 #include "base/json.h"
@@ -259,6 +261,38 @@ Test(steps, cookies) {
             return out;
         },
         parse);
+}
+
+Test(steps, tokens) {
+    auth::Policy policy;
+    policy.secrets = {"a secret of a test"};
+    policy.jwt_secrets = {"a secret of tokens that has thirty-two bytes"};
+    auto verifier = auth::Verifier::create(policy);
+    cr_assert(verifier.has_value());
+    const Parse check = [&](std::string_view token) { static_cast<void>(verifier->check(token, 1'767'312'000)); };
+    for (const char* unit : {".", "a", "a.", "eyJhbGciOiJkaXIifQ", "..a", "_-", "=", "%"}) {
+        expect_linear(
+            unit, 100, [=](std::size_t n) { return repeat(unit, n); }, check);
+        expect_linear(
+            unit, 100, [=](std::size_t n) { return "eyJhbGciOiJIUzI1NiJ9." + repeat(unit, n) + ".AAAA"; }, check);
+    }
+    // Headers of a JWE and of a JWT: a long kid, names in thousands, arrays in arrays.
+    for (const char* unit : {"a", "\\u0041", "\",\"x\":\"", "\\\\"}) {
+        for (const char* algorithm : {"dir", "HS256", "RS256"}) {
+            expect_linear(
+                unit, 100,
+                [=](std::size_t n) {
+                    const std::string header = std::string(R"({"enc":"A256CBC-HS512","alg":")") + algorithm +
+                                               R"(","kid":")" + repeat(unit, n) + "\"}";
+                    return auth::base64url(header) + (*algorithm == 'd' ? "..AAAA.AAAA.AAAA" : ".AAAA.AAAA");
+                },
+                check);
+        }
+    }
+    expect_linear(
+        "arrays", 500,
+        [](std::size_t n) { return auth::base64url(R"({"alg":"HS256","crit":)" + repeat("[", n)) + ".AAAA.AAAA"; },
+        check);
 }
 
 Test(steps, names_against_patterns) {
