@@ -531,6 +531,10 @@ std::vector<Option> options_of(Config& c) {
                 .help = "Most namespaces that match a pattern of the routes and have somebody in them, in all.",
                 .cost = "A larger value lets clients take that much memory, 3 KB each."},
                c.max_namespaces, 1, 100'000'000));
+    add(number({.name = "max-rooms-per-socket",
+                .help = "Most rooms that one socket may be in, beside its own and its user's.",
+                .cost = "A larger value lets each client take that much memory, a kilobyte each."},
+               c.max_rooms_per_socket, 1, 1'000'000));
     add(bytes({.name = "queue-bytes",
                .help = "Most unsent bytes kept for one client.",
                .cost = "A larger value lets each slow client take that much memory."},

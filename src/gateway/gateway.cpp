@@ -40,6 +40,7 @@ HubOptions hub_options(const Config& config) {
     options.auth = config.auth;
     options.max_payload = config.max_payload;
     options.max_namespaces = config.max_namespaces;
+    options.max_rooms = config.max_rooms_per_socket;
     return options;
 }
 
@@ -493,6 +494,7 @@ std::string Gateway::metrics() {
         .number("eventsLimited", n(hub.events_limited))
         .number("protocolErrors", n(hub.protocol_errors))
         .number("namespacesRefused", n(hub.namespaces_refused))
+        .number("joinsRefused", n(hub.joins_refused))
         .number("broadcasts", n(hub.broadcasts))
         .number("deliveries", n(hub.deliveries))
         .number("volatileDropped", n(hub.volatile_dropped))
@@ -683,6 +685,8 @@ std::string Gateway::prometheus() {
     out.counter("sio_events_limited_total", "Client events over the rate limit.", hub.events_limited);
     out.counter("sio_namespaces_refused_total", "CONNECTs for more namespaces of patterns than max-namespaces.",
                 hub.namespaces_refused);
+    out.counter("sio_joins_refused_total", "Joins of sockets that were in max-rooms-per-socket rooms.",
+                hub.joins_refused);
     out.counter("sio_protocol_errors_total", "Connections closed for a protocol violation.", hub.protocol_errors);
     out.counter("sio_waiting_overflows_total", "Connections closed for what they sent before a CONNECT was answered.",
                 hub.waiting_too_long);

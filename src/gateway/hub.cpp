@@ -36,6 +36,12 @@ std::size_t cost_of(const Room& room) noexcept {
     return sizeof(Room) + 2 * (sizeof(std::string) + room.name.size()) + 8 * sizeof(void*);
 }
 
+std::size_t cost_of(const Replay& replay) noexcept {
+    std::size_t bytes = sizeof(Replay) + replay.older.capacity() * sizeof(Position);
+    for (const Stay& stay : replay.stays) bytes += sizeof(Stay) + stay.room.capacity();
+    return bytes;
+}
+
 constexpr std::uint64_t ack_key(const Namespace& nsp, std::uint64_t id) noexcept { return (nsp.serial << 40U) ^ id; }
 
 }  // namespace
@@ -521,11 +527,32 @@ void Hub::acknowledge(Socket& socket, std::uint64_t id, std::string_view argumen
     engine_->outbox().push(socket.slot, frames.data(), 1 + attachments.size());
 }
 
-void Hub::join(Socket& socket, std::string_view name, Position since) {
-    if (name == socket.id.view()) return;
-    for (const Socket::Seat& seat : socket.seats) {
-        if (seat.room->name == name) return;
+/// Whether a socket may be in one room more. Its user's is his by right.
+bool Hub::may_join(const Socket& socket, std::string_view name) {
+    const std::size_t own = socket.user.empty() ? 0 : 1;
+    if (socket.seats.size() < options_.max_rooms + own || name == socket.user) return true;
+    ++stats_.joins_refused;
+    if (const auto held_back = joins_refused_.pass(engine_->loop().now())) {
+        const Session* session = engine_->session(socket.slot);
+        log::warn("room", "join_refused",
+                  {{"sid", socket.id.view()},
+                   {"namespace", socket.nsp->name},
+                   {"user", socket.user},
+                   {"address", session != nullptr ? session->address.to_string() : std::string()},
+                   {"room", name},
+                   {"limit", options_.max_rooms},
+                   {"remedy", "raise max-rooms-per-socket, or let clients leave rooms"},
+                   {"held_back", *held_back}});
     }
+    return false;
+}
+
+bool Hub::join(Socket& socket, std::string_view name, Position since) {
+    if (name == socket.id.view()) return true;
+    for (const Socket::Seat& seat : socket.seats) {
+        if (seat.room->name == name) return true;
+    }
+    if (!may_join(socket, name)) return false;
     auto& rooms = socket.nsp->rooms;
     auto found = rooms.find(name);
     if (found == rooms.end()) {
@@ -538,10 +565,16 @@ void Hub::join(Socket& socket, std::string_view name, Position since) {
     room.members.push_back(socket.slot);
     socket.room_bytes += cost_of(room);
     if (socket.seats.size() == 1) tell_standing(socket.slot);
-    if (socket.replay != nullptr) socket.replay->stays.push_back({.room = std::string(name), .after = since});
+    if (socket.replay != nullptr) {
+        Replay& replay = *socket.replay;
+        const bool has_older = replay.older_done < replay.older.size();  // from before `at`, for rooms it was in then
+        if (!has_older) std::erase_if(replay.stays, [&](const Stay& stay) { return stay.through <= replay.at; });
+        replay.stays.push_back({.room = std::string(name), .after = since});
+    }
     if (backbone_ != nullptr && socket.has_pid()) backbone_->keep(socket);
     log::debug("room", "join", {{"sid", socket.id.view()}, {"room", name}});
     handlers_.on_join(socket, room.name);
+    return true;
 }
 
 void Hub::leave_seat(Socket& socket, std::size_t index) {
@@ -678,6 +711,7 @@ std::size_t Hub::cost(Slot slot) const {
         const Socket::Extra& extra = socket->extra();
         bytes += extra.data.capacity() + extra.asked.capacity() * sizeof(std::uint64_t);
         for (const Stay& stay : extra.past) bytes += sizeof(Stay) + stay.room.capacity();
+        if (socket->replay != nullptr) bytes += cost_of(*socket->replay);
         if (socket->pass != nullptr) {
             bytes += sizeof(Pass) + socket->pass->claims.capacity();
             if (socket->pass->token) bytes += socket->pass->token->capacity();

@@ -230,6 +230,7 @@ struct HubOptions {
     Millis attachment_timeout = 30'000;   ///< from an event to the last of its attachments
     std::uint32_t rate_limit = 100;       ///< events, CONNECTs and the like per connection and rate_window; 0: no limit
     std::size_t max_namespaces = 10'000;  ///< by patterns, in all
+    std::size_t max_rooms = 1'000;        ///< of one socket, beside its own and its user's
     Millis rate_window = 60'000;
     AuthMode auth = AuthMode::none;
     std::size_t max_payload = 1'000'000;
@@ -247,6 +248,7 @@ struct HubStats {
     std::uint64_t events_in = 0;
     std::uint64_t events_limited = 0;      ///< and CONNECTs
     std::uint64_t namespaces_refused = 0;  ///< CONNECTs for one more namespace of a pattern
+    std::uint64_t joins_refused = 0;       ///< for one more room
     std::uint64_t protocol_errors = 0;
     std::uint64_t broadcasts = 0;
     std::uint64_t deliveries = 0;
@@ -318,7 +320,8 @@ public:
                     std::function<void(Answers)> done, std::function<void(const Answers::One&)> each = {});
     void acknowledge(Socket& socket, std::uint64_t id, std::string_view arguments,
                      std::span<const std::string> attachments = {});
-    void join(Socket& socket, std::string_view room) { join(socket, room, position(*socket.nsp)); }
+    /// Nothing when it is there already. False: it is in max_rooms rooms, and joins no more.
+    bool join(Socket& socket, std::string_view room) { return join(socket, room, position(*socket.nsp)); }
     void leave(Socket& socket, std::string_view room);
     /// Leaves the namespace as a server does (`41`), or closes the connection too.
     void disconnect(Socket& socket, bool close_connection);
@@ -415,7 +418,8 @@ private:
     void purge();
 
     // --- sockets that are behind (hub_replay.cpp) ---
-    void join(Socket& socket, std::string_view room, Position since);
+    bool join(Socket& socket, std::string_view room, Position since);
+    bool may_join(const Socket& socket, std::string_view room);
     void note_left(Socket& socket, const Socket::Seat& seat);
     [[nodiscard]] static std::vector<Stay> rooms_of(const Socket& socket);
     void begin_replay(Socket& socket, Position from, std::vector<Position> older, HadEarly had = {});
@@ -444,6 +448,7 @@ private:
     Engine* engine_ = nullptr;
     HubStats stats_;
     base::LogThrottle malformed_tokens_;
+    base::LogThrottle joins_refused_;
     base::LogThrottle resumes_failed_[static_cast<std::size_t>(ResumeFailure::count)];
     RecoveryBudget budget_;
     std::uint64_t epoch_ =

@@ -68,7 +68,9 @@ public:
 
     Result<void> join(std::string_view room, std::optional<std::string_view> room_token) override {
         if (socket_ == nullptr) return {};
-        runner_.hub_->join(*socket_, room);
+        if (!runner_.hub_->join(*socket_, room)) {
+            return fail(Errc::denied, "the client is in as many rooms as max-rooms-per-socket allows");
+        }
         if (room_token && socket_->pass != nullptr) remember(*socket_->pass, room, *room_token);
         return {};
     }
