@@ -29,6 +29,8 @@ constexpr std::string_view about =
     "routes "
     "file say. See sio-gateway(8).";
 constexpr auto longest = 24h;
+constexpr std::uint32_t most_events = 1'000'000'000;  // of a rate
+constexpr std::uint32_t tabs = 10;                    // that a user may have busy at a time, by default
 
 /// `/`, then visible ASCII but `?`, `#` and quotes; a slash is added at the end.
 Option url_path(Option option, std::string& target) {
@@ -83,7 +85,7 @@ Option rate(Option option, std::optional<RateLimit>& target) {
             return {};
         }
         const std::size_t slash = std::min(given.find('/'), given.size());
-        const auto events = daemon::parse_number(given.substr(0, slash), 1, 1'000'000'000);
+        const auto events = daemon::parse_number(given.substr(0, slash), 1, most_events);
         if (!events) return tl::unexpected(events.error());
         if (slash == given.size()) return fail(Errc::malformed, "'" + std::string(given) + "' is not like 100/60s");
         const auto per = daemon::parse_duration(given.substr(slash + 1), 1ms, longest);
@@ -517,7 +519,9 @@ std::vector<Option> options_of(Config& c) {
              c.rate_limit));
     add(rate(
         {.name = "user-rate-limit",
-         .help = "Events a user may send in that time, all tabs and gateways together; they may come in one burst."},
+         .help = "Events a user may send in that time, all tabs and gateways together; they may come in one burst; "
+                 "unless given, ten times rate-limit.",
+         .cost = "A larger value lets one user with many tabs use more of the processor."},
         c.user_rate_limit));
     add(number({.name = "max-connections",
                 .help = "Most connections in all, and as many sessions; 0 is the descriptor limit less a reserve.",
@@ -607,6 +611,12 @@ daemon::Loaded settle(Config& config, std::span<Option> options, std::span<const
         auth->source == "default" && authd->source != "default" && !config.authd.empty()) {
         config.auth = AuthMode::authd;
         auth->source = authd->source;
+    }
+    if (const auto user = named("user-rate-limit"); user->source == "default") {
+        config.user_rate_limit = config.rate_limit;
+        if (config.user_rate_limit)
+            config.user_rate_limit->events = std::min(most_events / tabs, config.rate_limit->events) * tabs;
+        user->source = named("rate-limit")->source;
     }
     if (daemon::wants_config(loaded.action)) complete(config, environment, findings);
     return loaded;

@@ -112,8 +112,9 @@ struct Config {
     std::string demo_dir;  ///< with `demo`: the folder of index.html; after load() never empty then
 
     // Limits
-    std::optional<RateLimit> rate_limit = RateLimit{};  ///< per socket
-    std::optional<RateLimit> user_rate_limit;           ///< per user, all tabs and gateways together
+    std::optional<RateLimit> rate_limit = RateLimit{};  ///< per connection
+    /// Per user, all tabs and gateways together. Unless it is set: ten times the rate_limit in force, or off with it.
+    std::optional<RateLimit> user_rate_limit = RateLimit{1'000, std::chrono::milliseconds{60'000}};
     std::size_t max_connections = 0;                    ///< 0: the descriptor limit less a reserve
     std::size_t max_connections_per_address = 0;        ///< 0: no limit
     std::size_t queue_bytes = 4U << 20U;                ///< unsent bytes per client

@@ -64,6 +64,15 @@ Test(config, without_any_word_it_is_what_the_struct_says) {
     cr_expect(!config->production);
 }
 
+Test(config, a_user_may_send_ten_times_as_much_as_a_connection_unless_it_is_said) {
+    cr_expect(config_of({})->user_rate_limit == RateLimit({.events = 1'000, .per = 60s}));
+    cr_expect(config_of({"--rate-limit", "7/2s"})->user_rate_limit == RateLimit({.events = 70, .per = 2s}));
+    cr_expect(config_of({"--rate-limit", "off"})->user_rate_limit == std::nullopt);
+    cr_expect(config_of({"--user-rate-limit", "off"})->user_rate_limit == std::nullopt);
+    cr_expect(config_of({"--rate-limit", "off", "--user-rate-limit", "5/1s"})->user_rate_limit ==
+              RateLimit({.events = 5, .per = 1s}));
+}
+
 Test(config, the_sample_file_is_the_table_at_its_defaults) {
     Config config;
     const std::string want = daemon::sample_text("sio-gateway", options_of(config));
