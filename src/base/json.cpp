@@ -136,13 +136,13 @@ inline const char* word_end(const char* p, const char* end, std::string_view wor
 
 /// Past the value that begins at or after `p`, or null. A bit per open container says whether it is
 /// an object.
-const char* scan_value(const char* p, const char* end) noexcept {
+const char* scan_value(const char* p, const char* end, std::size_t deepest = max_depth) noexcept {
     std::array<std::uint64_t, max_depth / 64> stack;
     std::size_t depth = 0;
     bool in_object = false;
 
     const auto push = [&](bool object) {
-        if (depth == max_depth) return false;
+        if (depth == deepest) return false;
         const std::uint64_t bit = std::uint64_t{1} << (depth % 64);
         std::uint64_t& word = stack[depth / 64];
         if (depth % 64 == 0) word = 0;
@@ -258,11 +258,10 @@ std::optional<std::size_t> value_end(std::string_view text, std::size_t pos) noe
     return static_cast<std::size_t>(end - text.data());
 }
 
-bool is_valid(std::string_view text) noexcept {
-    const auto end = value_end(text, 0);
-    if (!end) return false;
+bool is_valid(std::string_view text, std::size_t depth) noexcept {
     const char* const last = text.data() + text.size();
-    return skip_blanks(text.data() + *end, last) == last;
+    const char* const end = text.empty() ? nullptr : scan_value(text.data(), last, depth);
+    return end != nullptr && skip_blanks(end, last) == last;
 }
 
 Kind kind_of(std::string_view value) noexcept {

@@ -14,16 +14,19 @@
 
 namespace sio::json {
 
-/// How deep arrays and objects may nest; a deeper text is refused. Browsers' own parsers take more, but relaying it
-/// can end a peer that recurses.
-inline constexpr std::size_t max_depth = 512;
+/// How deep arrays and objects may nest; a deeper text is refused.
+inline constexpr std::size_t max_depth = 4'096;
+/// How deep those of clients may, unless it is said otherwise. Browsers' own parsers take more, but relaying it can end
+/// a peer that recurses: Python's gives up near 1,000.
+inline constexpr std::size_t default_depth = 512;
 
 /// The end of the JSON value that begins at `pos` (blanks before it are skipped), or nothing when there is none, it is
 /// malformed, or nests deeper than max_depth. Never allocates.
 std::optional<std::size_t> value_end(std::string_view text, std::size_t pos) noexcept;
 
-/// Whether `text` is exactly one JSON value, blanks around it allowed.
-bool is_valid(std::string_view text) noexcept;
+/// Whether `text` is exactly one JSON value, blanks around it allowed, that nests no deeper than `depth`, which is at
+/// most max_depth.
+bool is_valid(std::string_view text, std::size_t depth = max_depth) noexcept;
 
 enum class Kind { null, boolean, number, string, array, object };
 

@@ -535,10 +535,18 @@ std::vector<Option> options_of(Config& c) {
                 .help = "Most namespaces that match a pattern of the routes and have somebody in them, in all.",
                 .cost = "A larger value lets clients take that much memory, 3 KB each."},
                c.max_namespaces, 1, 100'000'000));
+    add(number({.name = "max-namespaces-per-connection",
+                .help = "Most namespaces that one connection may join.",
+                .cost = "A larger value lets each client take that much memory, 2 KB each and its auth."},
+               c.max_namespaces_per_connection, 1, 10'000));
     add(number({.name = "max-rooms-per-socket",
                 .help = "Most rooms that one socket may be in, beside its own and its user's.",
                 .cost = "A larger value lets each client take that much memory, a kilobyte each."},
                c.max_rooms_per_socket, 1, 1'000'000));
+    add(number({.name = "max-json-depth",
+                .help = "How deep arrays and objects of what clients send may nest.",
+                .cost = "A larger value can end other clients that read it: Python's give up near 1,000."},
+               c.max_json_depth, 4, json::max_depth - 16));
     add(bytes({.name = "queue-bytes",
                .help = "Most unsent bytes kept for one client.",
                .cost = "A larger value lets each slow client take that much memory."},

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "base/result.h"
 #include "daemon/common.h"
@@ -115,12 +116,14 @@ struct Config {
     std::optional<RateLimit> rate_limit = RateLimit{};  ///< per connection
     /// Per user, all tabs and gateways together. Unless it is set: ten times the rate_limit in force, or off with it.
     std::optional<RateLimit> user_rate_limit = RateLimit{1'000, std::chrono::milliseconds{60'000}};
-    std::size_t max_connections = 0;                    ///< 0: the descriptor limit less a reserve
-    std::size_t max_connections_per_address = 0;        ///< 0: no limit
-    std::size_t queue_bytes = 4U << 20U;                ///< unsent bytes per client
+    std::size_t max_connections = 0;              ///< 0: the descriptor limit less a reserve
+    std::size_t max_connections_per_address = 0;  ///< 0: no limit
+    std::size_t queue_bytes = 4U << 20U;          ///< unsent bytes per client
     QueuePolicy queue_policy = QueuePolicy::disconnect;
-    std::size_t max_namespaces = 10'000;       ///< by patterns, in all
-    std::size_t max_rooms_per_socket = 1'000;  ///< beside its own and its user's
+    std::size_t max_namespaces = 10'000;  ///< by patterns, in all
+    std::size_t max_namespaces_per_connection = 64;
+    std::size_t max_rooms_per_socket = 1'000;          ///< beside its own and its user's
+    std::size_t max_json_depth = json::default_depth;  ///< of what clients send
     std::size_t client_bytes = 0;   ///< all that is held for one client; 0: queue_bytes and twelve times max_payload
     std::size_t address_bytes = 0;  ///< for all clients of an address; 0: three times client_bytes
     std::size_t memory_limit = 0;   ///< resident bytes of the process; 0: four fifths of what the system allows

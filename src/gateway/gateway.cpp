@@ -41,6 +41,8 @@ HubOptions hub_options(const Config& config) {
     options.max_payload = config.max_payload;
     options.max_namespaces = config.max_namespaces;
     options.max_rooms = config.max_rooms_per_socket;
+    options.max_joined = config.max_namespaces_per_connection;
+    options.max_json_depth = config.max_json_depth;
     return options;
 }
 

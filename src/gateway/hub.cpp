@@ -19,7 +19,6 @@ namespace {
 
 constexpr std::size_t bulk_threshold = 64;       // fan-outs to more recipients are written in slices
 constexpr std::size_t max_nsp_bytes = 256;       // of a namespace's name
-constexpr std::size_t max_namespaces = 64;       // joined by one connection
 constexpr std::uint64_t far_over = 10;           // times the rate limit
 constexpr std::size_t max_waiting_packets = 64;  // of a client whose CONNECT is not answered yet
 constexpr std::size_t id_length = 20;
@@ -686,7 +685,8 @@ bool Hub::client_wants_offset(const Session& session) const {
 void Hub::on_open(Slot slot) {
     buried_.clear();  // nothing of theirs is on the stack of a handshake
     if (slot >= clients_.size()) clients_.resize(slot + 1);
-    clients_[slot] = std::make_unique<Client>(*this, slot, options_.max_payload * (1 + proto::max_attachments));
+    clients_[slot] = std::make_unique<Client>(*this, slot, options_.max_payload * (1 + proto::max_attachments),
+                                              options_.max_json_depth);
     engine_->loop().timers().arm(*clients_[slot], engine_->loop().now() + options_.connect_timeout);
     engine_->outbox().set_wants_offset(slot, client_wants_offset(*engine_->session(slot)));
 }
@@ -993,7 +993,7 @@ void Hub::connect(Slot slot, const proto::SioPacket& packet) {
     }
     replace(slot, packet.nsp);
     Client& client = *clients_[slot];
-    if (client.sockets.size() + client.knocks.size() >= max_namespaces) {
+    if (client.sockets.size() + client.knocks.size() >= options_.max_joined) {
         refuse(slot, packet.nsp, "Too many namespaces on one connection", {});
         return;
     }

@@ -15,6 +15,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/json.h"
 #include "base/keyed_hash.h"
 #include "base/log_throttle.h"
 #include "base/slot_table.h"
@@ -231,6 +232,8 @@ struct HubOptions {
     std::uint32_t rate_limit = 100;       ///< events, CONNECTs and the like per connection and rate_window; 0: no limit
     std::size_t max_namespaces = 10'000;  ///< by patterns, in all
     std::size_t max_rooms = 1'000;        ///< of one socket, beside its own and its user's
+    std::size_t max_joined = 64;          ///< namespaces of one connection, with those that wait for their answer
+    std::size_t max_json_depth = json::default_depth;  ///< of what clients send
     Millis rate_window = 60'000;
     AuthMode auth = AuthMode::none;
     std::size_t max_payload = 1'000'000;

@@ -56,7 +56,8 @@ struct Hub::Knock {
 
 /// Closes a session that has joined nothing when connect_timeout has passed, and one whose attachments do not come.
 struct Hub::Client final : base::Timer {
-    Client(Hub& owner, Slot number, std::size_t max_bytes) : hub(owner), slot(number), decoder(max_bytes) {}
+    Client(Hub& owner, Slot number, std::size_t max_bytes, std::size_t max_depth)
+        : hub(owner), slot(number), decoder(max_bytes, max_depth) {}
 
     Hub& hub;
     Slot slot;

@@ -42,8 +42,11 @@ struct Decoded {
 };
 
 /// Whether the payload is what the type demands. Source: wire-protocol 2.3.
-const char* payload_error(SioType type, std::string_view json) {
-    if (!json::is_valid(json)) return "the payload is not JSON";
+const char* payload_error(SioType type, std::string_view json, std::size_t max_depth) {
+    if (!json::is_valid(json, max_depth)) {
+        return max_depth < json::max_depth && json::is_valid(json) ? "the payload nests too deeply"
+                                                                   : "the payload is not JSON";
+    }
     const json::Kind kind = json::kind_of(json);
     switch (type) {
         case SioType::connect: return kind == json::Kind::object ? nullptr : "a CONNECT payload is not an object";
@@ -71,7 +74,7 @@ const char* payload_error(SioType type, std::string_view json) {
     return reserved ? "an EVENT name is reserved" : nullptr;
 }
 
-Decoded decode(std::string_view text) {
+Decoded decode(std::string_view text, std::size_t max_depth) {
     Decoded out{};
     const auto refuse = [&](const char* why) {
         out.error = why;
@@ -106,7 +109,7 @@ Decoded decode(std::string_view text) {
 
     if (text.empty()) return out;  // every type may lack its payload
     out.packet.json = without_blanks(text);
-    out.error = payload_error(out.packet.type, out.packet.json);
+    out.error = payload_error(out.packet.type, out.packet.json, max_depth);
     return out;
 }
 
@@ -167,7 +170,7 @@ Result<std::optional<SioPacket>> SioDecoder::text(std::string_view message) {
         return malformed("text while attachments are missing");
     }
     if (message.size() > max_bytes_) return too_large();
-    const Decoded decoded = decode(message);
+    const Decoded decoded = decode(message, max_depth_);
     if (decoded.error != nullptr) return malformed(decoded.error);
     if (decoded.attachments == 0) return std::optional{decoded.packet};
 

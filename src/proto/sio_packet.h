@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json.h"
 #include "base/result.h"
 
 namespace sio::proto {
@@ -54,8 +55,9 @@ struct SioPacket {
 /// comes out as a plain event or ack, since a count of 0 is not allowed on the wire.
 class SioDecoder {
 public:
-    /// Limits one packet's text and attachments together to `max_bytes` (inclusive).
-    explicit SioDecoder(std::size_t max_bytes) noexcept : max_bytes_(max_bytes) {}
+    /// Limits one packet's text and attachments together to `max_bytes` (inclusive), and its JSON to `max_depth` levels.
+    explicit SioDecoder(std::size_t max_bytes, std::size_t max_depth = json::default_depth) noexcept
+        : max_bytes_(max_bytes), max_depth_(max_depth) {}
 
     /// A text message (without the Engine.IO `4`). A value without packet: attachments are still missing.
     Result<std::optional<SioPacket>> text(std::string_view message);
@@ -78,6 +80,7 @@ private:
         void operator()(Pending* pending) const noexcept;
     };
     std::size_t max_bytes_;
+    std::size_t max_depth_;
     std::unique_ptr<Pending, PendingDeleter> pending_;   // being filled
     std::unique_ptr<Pending, PendingDeleter> complete_;  // last returned; its views are alive
 };

@@ -101,7 +101,7 @@ void Loader::syntax() {
     json_error_t error;
     json_t* const parsed = json_loadb(text_.data(), text_.size(), JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     std::size_t line = 1;
-    std::string what = "nests too deeply; no more than " + std::to_string(json::max_depth) + " levels";
+    std::string what = "nests too deeply; no more than " + std::to_string(json::default_depth) + " levels";
     if (parsed == nullptr) {
         line = error.line > 0 ? static_cast<std::size_t>(error.line) : 1;
         what = "is not JSON: " + std::string{static_cast<const char*>(error.text)};
@@ -115,7 +115,7 @@ Result<Routes> Loader::load() {
     if (text_.size() > max_file_bytes) {
         problems_.push_back({1, std::string{file_} + ":1: /: is larger than " + std::to_string(max_file_bytes >> 20U) +
                                     " MiB; write less"});
-    } else if (!base::is_utf8(text_) || !json::is_valid(text_)) {
+    } else if (!base::is_utf8(text_) || !json::is_valid(text_, json::default_depth)) {
         syntax();
     } else {
         const std::size_t begin = text_.find_first_not_of(" \t\r\n");

@@ -26,7 +26,7 @@ tl::unexpected<Error> malformed(std::string what) { return fail(Errc::malformed,
 /// Says where a text stops being JSON, to the token that does not belong there.
 std::string fault_of(std::string_view text) {
     enum class Want { value, value_or_end, key, key_or_end, colon, more, nothing } want = Want::value;
-    std::string open;  // what is open, innermost last: at most json::max_depth
+    std::string open;  // what is open, innermost last: at most json::default_depth
     const auto after_value = [&] { return open.empty() ? Want::nothing : Want::more; };
     for (std::size_t at = 0;;) {
         at = text.find_first_not_of(blanks, at);
@@ -44,7 +44,7 @@ std::string fault_of(std::string_view text) {
             case Want::value:
             case Want::value_or_end:
                 if (c == '{' || c == '[') {
-                    if (open.size() == json::max_depth) return "nests too deeply at byte " + std::to_string(at);
+                    if (open.size() == json::default_depth) return "nests too deeply at byte " + std::to_string(at);
                     open.push_back(c);
                     want = c == '{' ? Want::key_or_end : Want::value_or_end;
                     ++at;
@@ -91,14 +91,15 @@ bool read_object(std::string_view text, const TopicRoute& route, RecordFacts& fa
     while (walker.next()) {
         const std::string_view value = walker.value();
         end = static_cast<std::size_t>(value.data() + value.size() - text.data());
-        may_be_deep = may_be_deep || value.size() >= 2 * json::max_depth;
+        may_be_deep = may_be_deep || value.size() >= 2 * json::default_depth;
         for (std::size_t i = 0; i < count; ++i) {
             if (is_named(walker.key(), route.fields[i])) facts.fields[i] = value;
         }
     }
     // The walk ends at the end of the object, or where it is none.
     const std::size_t close = text.find_first_not_of(blanks, end);
-    facts.has_fields = close == text.size() - 1 && text[close] == '}' && (!may_be_deep || json::is_valid(text));
+    facts.has_fields =
+        close == text.size() - 1 && text[close] == '}' && (!may_be_deep || json::is_valid(text, json::default_depth));
     return facts.has_fields;
 }
 
@@ -112,7 +113,7 @@ Result<void> read_json(std::string_view raw, const TopicRoute& route, RecordFact
     if (!base::is_utf8(raw)) return malformed("the value is not UTF-8");
     const std::string_view value = trimmed(raw);
     const bool is_object = value.starts_with('{');
-    if (!(is_object ? read_object(value, route, facts) : json::is_valid(value))) {
+    if (!(is_object ? read_object(value, route, facts) : json::is_valid(value, json::default_depth))) {
         return malformed("the value " + fault_of(raw));
     }
     facts.value = value;
@@ -324,7 +325,7 @@ Result<void> read_record(const TopicRoute& route, std::optional<std::string_view
         return read_binary(type, facts.value, facts);
     }
     if (!base::is_utf8(*value)) return malformed("the value is not UTF-8");
-    if (!json::is_valid(*value)) return malformed("the value " + fault_of(*value));
+    if (!json::is_valid(*value, json::default_depth)) return malformed("the value " + fault_of(*value));
     return read_binary(type, trimmed(*value), facts);
 }
 

@@ -159,6 +159,7 @@ Test(json, nests_to_its_limit_and_not_deeper) {
     cr_expect(!json::is_valid(nested(json::max_depth + 1, "{\"a\":", "}")));
     cr_expect(json::is_valid(nested(json::max_depth / 2, "[{\"a\":", "}]")));
     cr_expect(!json::is_valid(nested(json::max_depth / 2, "[{\"a\":", "]}")));
+    cr_expect(json::is_valid(nested(7, "[", "]"), 7) && !json::is_valid(nested(8, "[", "]"), 7));
     cr_expect(!json::is_valid(std::string(1000000, '[')));
 }
 
