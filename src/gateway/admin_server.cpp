@@ -164,10 +164,11 @@ private:
 };
 
 struct AdminServer::Call final : base::Timer {
-    Call(AdminServer& s, std::uint64_t n, std::uint64_t c) : server(s), number(n), client(c) {}
+    Call(AdminServer& s, std::uint64_t n, std::uint64_t c, const Id& id) : server(s), number(n), client(c), sid(id) {}
     AdminServer& server;
     std::uint64_t number;
     std::uint64_t client;
+    Id sid;
     std::function<void(HandAnswer)> done;
 
 private:
@@ -494,9 +495,10 @@ void AdminServer::emit(Client& client, const wire::AdminRequest& request) {
     }
     const auto timeout = base::parse_decimal(json::member(request.text, "timeout_ms").value_or("5000"), 3'600'000);
     if (!timeout) return refuse(wire::admin_error::malformed, "timeout_ms must be a whole number up to 3600000");
-    if (hub_.questions() >= max_calls) {
+    if (emits_waiting_ >= max_emits) {
         return refuse(wire::admin_error::unavailable, "10000 emits wait for acknowledgements already");
     }
+    ++emits_waiting_;
     // Here and elsewhere; answered when both are done.
     struct Both {
         std::optional<Answers> here;
@@ -505,6 +507,7 @@ void AdminServer::emit(Client& client, const wire::AdminRequest& request) {
     const auto both = std::make_shared<Both>();
     const auto finish = [this, both, number = client.number(), id = request.id] {
         if (!both->here || !both->others) return;
+        --emits_waiting_;
         std::string list = ",\"answers\":[";
         bool first = true;
         for (const Answers::One& one : both->here->answers) {
@@ -838,7 +841,8 @@ bool AdminServer::hand(const Socket& socket, std::string_view handler, std::stri
         }
     }
     if (waiting.empty()) return false;
-    std::erase_if(waiting, [](const auto& one) { return one.first->backlog() > max_backlog; });
+    const std::size_t room = calls_of_socket_.contains(socket.id) ? max_backlog : max_backlog_in_shares;
+    std::erase_if(waiting, [room](const auto& one) { return one.first->backlog() > room; });
     if (waiting.empty() || calls_.size() >= max_calls) {
         ++calls_refused_;
         done({waiting.empty() ? "the handler does not read" : "too many events wait for an answer already", {}, {}});
@@ -846,7 +850,8 @@ bool AdminServer::hand(const Socket& socket, std::string_view handler, std::stri
     }
     const std::uint64_t number = next_call_++;
     const auto [client, stream] = waiting[number % waiting.size()];
-    auto call = std::make_unique<Call>(*this, number, client->number());
+    auto call = std::make_unique<Call>(*this, number, client->number(), socket.id);
+    ++calls_of_socket_[socket.id];
     call->done = std::move(done);
     loop_.timers().arm(*call, loop_.now() + timeout);
     calls_.emplace(number, std::move(call));
@@ -865,6 +870,7 @@ void AdminServer::finish_call(std::uint64_t number, HandAnswer answer) {
     if (found == calls_.end()) return;
     auto call = std::move(found->second);
     calls_.erase(found);
+    if (const auto of = calls_of_socket_.find(call->sid); --of->second == 0) calls_of_socket_.erase(of);
     call->disarm();
     auto done = std::move(call->done);
     finished_calls_.clear();

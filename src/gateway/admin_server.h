@@ -55,10 +55,13 @@ public:
               std::function<void(HandAnswer)> done) override;
 
     /// Unread bytes one client may have; beyond them a stream loses lines and is told, and a handler is given no
-    /// events.
+    /// events, but for those of sockets that have none waiting, up to four times as much.
     static constexpr std::size_t max_backlog = 4U << 20U;
-    /// Events that wait for a handler's answer, and emits that wait for acknowledgements, at a time.
-    static constexpr std::size_t max_calls = 10'000;
+    static constexpr std::size_t max_backlog_in_shares = 4 * max_backlog;
+    /// Events that wait for a handler's answer at a time. Whose they are is bounded where they come from.
+    static constexpr std::size_t max_calls = RouteRunner::max_waiting_in_shares;
+    /// Emits of ours that wait for acknowledgements at a time, whatever routes ask.
+    static constexpr std::size_t max_emits = 10'000;
     [[nodiscard]] std::size_t calls_waiting() const noexcept { return calls_.size(); }
     /// Events that were not handed over because of these limits.
     [[nodiscard]] std::uint64_t calls_refused() const noexcept { return calls_refused_; }
@@ -106,6 +109,8 @@ private:
     std::unordered_map<std::uint64_t, Client*> clients_;
     std::unordered_map<std::uint64_t, std::unique_ptr<Call>> calls_;
     std::vector<std::unique_ptr<Call>> finished_calls_;
+    std::unordered_map<Id, std::size_t, IdHash> calls_of_socket_;
+    std::size_t emits_waiting_ = 0;
     std::uint64_t next_client_ = 1;
     std::uint64_t next_call_ = 1;
     std::uint64_t calls_refused_ = 0;

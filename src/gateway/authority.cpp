@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/keyed_hash.h"
 #include "base/log.h"
+#include "base/log_throttle.h"
 #include "net/unix_client.h"
 #include "wire/admin.h"
 
@@ -136,6 +137,8 @@ public:
         if (!must_be_user.empty()) line.text("user", must_be_user);
         Question question;
         question.decide = std::move(done);
+        question.asker = "address ";
+        question.asker += credentials.address;
         question.line = line.line();
         if (too_long.empty() && question.line.size() > max_line) too_long = "line";
         if (!too_long.empty()) {
@@ -216,6 +219,7 @@ public:
 private:
     struct Question {
         std::string line;
+        std::string asker;                               // whose share it is of
         std::function<void(Decision)> decide;            // of authenticate
         std::vector<std::function<void(Right)>> rights;  // of may_join: all who ask the same
         Digest digest{};
@@ -224,6 +228,10 @@ private:
     struct Kept {
         Right right;
         Millis until;
+    };
+    struct Share {
+        std::size_t questions = 0;
+        std::size_t bytes = 0;
     };
 
     // --- questions ---
@@ -238,17 +246,48 @@ private:
         if (!soon_.is_armed()) loop_.timers().arm(soon_, loop_.now());
     }
 
+    /// Whether one question more may be open.
+    bool has_room(const Question& question) {
+        const std::size_t bytes = open_bytes_ + question.line.size();
+        if (open_.size() < options_.max_open && bytes <= options_.max_open_bytes) return true;
+        const auto found = shares_.find(question.asker);
+        const Share share = found == shares_.end() ? Share{} : found->second;
+        if (share.questions < options_.share_of_asker &&
+            share.bytes + question.line.size() <= options_.share_of_asker_bytes &&
+            open_.size() < options_.max_open_in_shares && bytes <= 2 * options_.max_open_bytes) {
+            return true;
+        }
+        ++stats_.refused;
+        if (const auto held_back = refused_log_.pass(loop_.now())) {
+            log::warn("auth", "too_many_questions",
+                      {{"asker", question.asker},
+                       {"of_asker", share.questions},
+                       {"open", open_.size()},
+                       {"bytes", open_bytes_},
+                       {"remedy", "see why sio-authd is slow or away, and whether the asker floods"},
+                       {"held_back", *held_back}});
+        }
+        return false;
+    }
+
     void ask(std::uint64_t id, Question question) {
-        if (open_.size() >= options_.max_open || open_bytes_ + question.line.size() > options_.max_open_bytes) {
+        if (!has_room(question)) {
             later([this, asked = std::make_shared<Question>(std::move(question))] {
                 give_up(std::move(*asked), "too many questions are open");
             });
             return;
         }
-        open_bytes_ += question.line.size();
         if (greeted_) client_->queue(question.line);
         deadlines_.emplace_back(loop_.now() + options_.timeout, id);
         if (!overdue_.is_armed()) loop_.timers().arm(overdue_, deadlines_.front().first);
+        keep(id, std::move(question));
+    }
+
+    void keep(std::uint64_t id, Question question) {
+        open_bytes_ += question.line.size();
+        Share& share = shares_[question.asker];
+        ++share.questions;
+        share.bytes += question.line.size();
         open_.emplace(id, std::move(question));
     }
 
@@ -267,6 +306,8 @@ private:
         if (!room_token.empty()) line.text("room_token", room_token);
         Question question;
         question.line = line.line();
+        question.asker = holder.user.empty() ? "session " : "user ";
+        question.asker += holder.user.empty() ? holder.session : holder.user;
         question.digest = digest;
         question.epoch = rights_epoch_;
         if (room_token.size() > max_credential_bytes || question.line.size() > max_line) {
@@ -284,6 +325,9 @@ private:
         Question question = std::move(found->second);
         open_.erase(found);
         open_bytes_ -= question.line.size();
+        const auto share = shares_.find(question.asker);
+        share->second.bytes -= question.line.size();
+        if (--share->second.questions == 0) shares_.erase(share);
         if (!question.decide) {
             if (const auto same = asking_.find(question.digest); same != asking_.end() && same->second == id) {
                 asking_.erase(same);
@@ -475,9 +519,8 @@ private:
         if (question->epoch != rights_epoch_) {
             // Rights have changed since; this may be what they were. It is asked again, and has its old deadline.
             question->epoch = rights_epoch_;
-            open_bytes_ += question->line.size();
             client_->queue(question->line);
-            open_.emplace(*reply->id, std::move(*question));
+            keep(*reply->id, std::move(*question));
             return true;
         }
         return settle(std::move(*question), line);
@@ -650,6 +693,8 @@ private:
     std::uint64_t ids_ = 0;
     std::unordered_map<std::uint64_t, Question> open_;
     std::size_t open_bytes_ = 0;
+    std::unordered_map<std::string, Share, base::KeyedHash, std::equal_to<>> shares_;  // of who has questions open
+    base::LogThrottle refused_log_;
     std::deque<std::pair<Millis, std::uint64_t>> deadlines_;  // in order: each has the same time
     std::vector<std::function<void()>> later_;
     std::vector<std::string> closed_;

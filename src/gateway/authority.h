@@ -61,7 +61,12 @@ struct AuthorityOptions {
     Millis backoff_max = 1'000;
     std::size_t max_open = 10'000;            ///< questions; the next is `unavailable` at once
     std::size_t max_open_bytes = 64U << 20U;  ///< of their lines, which are kept until they are answered
-    std::size_t max_rights = 100'000;         ///< kept answers about rooms
+    /// So many questions, and bytes, each asker may have open whatever others have, up to max_open_in_shares and twice
+    /// max_open_bytes. Who a client is its address asks, and whether a user may be in a room the user.
+    std::size_t share_of_asker = 100;
+    std::size_t share_of_asker_bytes = 256U << 10U;
+    std::size_t max_open_in_shares = 50'000;
+    std::size_t max_rights = 100'000;  ///< kept answers about rooms
 };
 
 class Authority {
@@ -108,6 +113,7 @@ public:
 
     struct Stats {
         std::uint64_t granted = 0, denied = 0, unavailable = 0, rights_asked = 0, rights_known = 0, connects = 0;
+        std::uint64_t refused = 0;  ///< questions that were not asked: too many were open
         std::size_t open = 0, rights_kept = 0;
     };
     [[nodiscard]] const Stats& stats() const noexcept;

@@ -480,6 +480,7 @@ private:
     std::string scratch_;
     std::unordered_map<std::string, std::unique_ptr<Request>, base::KeyedHash> requests_;
     std::vector<std::unique_ptr<Request>> finished_;
+    std::size_t asks_waiting_ = 0;  // of clients here, for others
     std::deque<std::unique_ptr<Incoming>> incoming_;
     std::size_t incoming_bytes_ = 0;
     bool is_refusing_ = false;       // said so

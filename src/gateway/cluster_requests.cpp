@@ -277,9 +277,10 @@ void Cluster::answer_ask(const Incoming& request, Namespace& nsp) {
     selection_.except.assign(request.except.begin(), request.except.end());
     const Event event{request.event, request.arguments, request.attachments};
     std::size_t reached = 0;
-    if (hub_.questions() < max_requests) {
+    if (asks_waiting_ < max_requests) {
+        ++asks_waiting_;
         reached = hub_.ask(
-            nsp, selection_, event, request.timeout, [](const Answers&) {}, each);
+            nsp, selection_, event, request.timeout, [this](const Answers&) { --asks_waiting_; }, each);
     }
     spend(work_of_event + reached * work_of_question);
     Outgoing answer;

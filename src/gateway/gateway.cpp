@@ -501,6 +501,7 @@ std::string Gateway::metrics() {
         .number("deliveries", n(hub.deliveries))
         .number("volatileDropped", n(hub.volatile_dropped))
         .number("acksTimedOut", n(hub.acks_timed_out))
+        .number("answersDropped", n(hub.answers_dropped))
         .number("socketsRefused", n(hub.sockets_refused))
         .number("recovered", n(hub.sockets_recovered))
         .number("recoveriesFailed",
@@ -525,6 +526,7 @@ std::string Gateway::metrics() {
         .number("authRequestsDenied", n(auth.denied))
         .number("authRequestsUnavailable", n(auth.unavailable))
         .number("authRequestsOpen", n(auth.open))
+        .number("authRequestsRefused", n(auth.refused))
         .number("authRightsAsked", n(auth.rights_asked))
         .number("authRightsKnown", n(auth.rights_known))
         .number("authRightsKept", n(auth.rights_kept))
@@ -696,6 +698,8 @@ std::string Gateway::prometheus() {
     out.counter("sio_deliveries_total", "Events queued for sockets.", hub.deliveries);
     out.counter("sio_volatile_dropped_total", "Volatile events dropped.", hub.volatile_dropped);
     out.counter("sio_acks_timed_out_total", "Acknowledgements that did not come.", hub.acks_timed_out);
+    out.counter("sio_answers_dropped_total", "Acknowledgements that were too large beside those of others.",
+                hub.answers_dropped);
     out.counter("sio_sockets_refused_total", "CONNECTs refused.", hub.sockets_refused);
     out.counter("sio_recovered_total", "Clients that returned and missed nothing.", hub.sockets_recovered);
     out.family("sio_recoveries_failed_total", "counter", "Clients that returned and began again, by reason.");
@@ -753,6 +757,7 @@ std::string Gateway::prometheus() {
         out.counter("sio_auth_requests_denied_total", "Clients that sio-authd refused.", auth.denied);
         out.counter("sio_auth_requests_unavailable_total", "Clients that nobody could judge.", auth.unavailable);
         out.gauge("sio_auth_requests_open", "Questions that sio-authd has not answered yet.", auth.open);
+        out.counter("sio_auth_requests_refused_total", "Questions not asked because too many were open.", auth.refused);
         out.counter("sio_auth_rights_asked_total", "Questions about a room.", auth.rights_asked);
         out.counter("sio_auth_rights_known_total", "Questions about a room whose answer was known.", auth.rights_known);
         out.gauge("sio_auth_rights_kept", "Answers about rooms that are known.", auth.rights_kept);

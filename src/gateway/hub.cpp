@@ -459,7 +459,7 @@ std::size_t Hub::ask(Namespace& nsp, const Selection& selection, const Event& ev
         socket->own_extra().asked.push_back(key);
         ++wait->waiting;
     });
-    const std::size_t reached = wait->waiting;
+    const std::size_t reached = wait->asked = wait->waiting;
     AckWait& armed = *wait;
     waits_.insert_or_assign(key, std::move(wait));
     // Nobody to wait for: answered at the next tick, never from inside this call.
@@ -502,11 +502,37 @@ void Hub::on_ack(Socket& socket, const proto::SioPacket& packet) {
     std::erase(socket.own_extra().asked, key);
     const auto found = waits_.find(key);
     if (found == waits_.end()) return;
+    AckWait& wait = *found->second;
+    std::size_t bytes = sizeof(Answers::One) + packet.json.size();
+    if (packet.attachments != nullptr) {
+        for (const std::string& one : *packet.attachments) bytes += sizeof(std::string) + one.size();
+    }
+    if (!wait.each && !wait.has_room(bytes)) {
+        tell_dropped_answer(socket, bytes);
+        settle(key, &socket);
+        return;
+    }
     Answers::One answer{socket.id, packet.json.empty() ? "[]" : std::string(packet.json), {}};
     if (packet.attachments != nullptr) answer.attachments = *packet.attachments;
-    if (found->second->each) found->second->each(answer);
-    found->second->answers.answers.push_back(std::move(answer));
+    if (wait.each) {
+        wait.each(answer);
+    } else {
+        wait.answers.answers.push_back(std::move(answer));
+    }
     settle(key, nullptr);
+}
+
+void Hub::tell_dropped_answer(const Socket& socket, std::size_t bytes) {
+    ++stats_.answers_dropped;
+    const auto held_back = answers_dropped_.pass(engine_->loop().now());
+    if (!held_back) return;
+    log::warn("gateway", "answer_dropped",
+              {{"sid", socket.id.view()},
+               {"namespace", socket.nsp->name},
+               {"bytes", bytes},
+               {"limit_bytes", max_answer_bytes},
+               {"remedy", "ask fewer clients at a time, or let them answer with less"},
+               {"held_back", *held_back}});
 }
 
 void Hub::acknowledge(Socket& socket, std::uint64_t id, std::string_view arguments,

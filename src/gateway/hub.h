@@ -257,6 +257,7 @@ struct HubStats {
     std::uint64_t deliveries = 0;
     std::uint64_t volatile_dropped = 0;
     std::uint64_t acks_timed_out = 0;
+    std::uint64_t answers_dropped = 0;  ///< too large beside those of others
     std::uint64_t waiting_too_long = 0;  ///< CONNECTs whose client sent more than may wait for the answer
     std::uint64_t put_off = 0;           ///< CONNECTs that nobody could judge just then
 };
@@ -278,6 +279,8 @@ public:
     [[nodiscard]] const HubStats& stats() const noexcept { return stats_; }
     /// What one source of events may cause in one turn of the loop, or a little more: the rest waits for the next one.
     static constexpr std::uint64_t deliveries_per_turn = 16'384;
+    /// Bytes of the answers to one question, beside what each client may take of as many again: its share of them.
+    static constexpr std::size_t max_answer_bytes = std::size_t{16} << 20U;
 
     // --- finding ---
     [[nodiscard]] Namespace* find_namespace(std::string_view name);
@@ -318,7 +321,8 @@ public:
     /// To one socket, about itself: not recoverable, and at once whatever the state of the cluster.
     void tell(Socket& socket, const Event& event);
     /// Emits and collects the acknowledgements; `done` is called exactly once, when all answered or `timeout` passed.
-    /// On this node only. Returns how many sockets were asked. `each`, when given, hears every answer as it comes.
+    /// On this node only. Returns how many sockets were asked. `each`, when given, hears every answer as it comes, and
+    /// none is kept for `done`; else they are up to max_answer_bytes, and a client whose answer is too large is silent.
     std::size_t ask(Namespace& nsp, const Selection& selection, const Event& event, Millis timeout,
                     std::function<void(Answers)> done, std::function<void(const Answers::One&)> each = {});
     void acknowledge(Socket& socket, std::uint64_t id, std::string_view arguments,
@@ -406,6 +410,7 @@ private:
     ResumeResult resume_here(Namespace& nsp, ResumeRequest& request);
     void protocol_error(Slot slot, std::string_view reason);
     void on_ack(Socket& socket, const proto::SioPacket& packet);
+    void tell_dropped_answer(const Socket& socket, std::size_t bytes);
     Namespace& make_namespace(std::string_view name, bool is_dynamic);
     void settle(std::uint64_t key, Socket* leaving);
     void finish(std::uint64_t key);
@@ -452,6 +457,7 @@ private:
     HubStats stats_;
     base::LogThrottle malformed_tokens_;
     base::LogThrottle joins_refused_;
+    base::LogThrottle answers_dropped_;
     base::LogThrottle resumes_failed_[static_cast<std::size_t>(ResumeFailure::count)];
     RecoveryBudget budget_;
     std::uint64_t epoch_ =

@@ -96,9 +96,20 @@ struct Hub::AckWait final : base::Timer {
     std::uint64_t key;
     Namespace& nsp;
     std::size_t waiting = 0;
+    std::size_t asked = 0;         // sockets
+    std::size_t answer_bytes = 0;  // of answers larger than a share
     Answers answers;
     std::function<void(Answers)> done;
     std::function<void(const Answers::One&)> each;
+
+    /// Whether an answer of so many bytes is kept: it is no larger than what each of those asked may take, or there is
+    /// room among those that are.
+    bool has_room(std::size_t bytes) noexcept {
+        if (bytes <= max_answer_bytes / asked) return true;
+        if (answer_bytes + bytes > max_answer_bytes) return false;
+        answer_bytes += bytes;
+        return true;
+    }
 
 private:
     void expire(Millis) override {

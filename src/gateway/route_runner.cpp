@@ -499,9 +499,17 @@ void RouteRunner::on_event(Socket& socket, const proto::SioPacket& packet) {
         }
         return;
     }
-    Origin origin{socket.nsp->name, socket.id, packet.id, {}, 0};
+    Origin origin{socket.nsp->name, socket.id, packet.id, socket.user, packet.json.size()};
+    for (const std::string& attachment : context.attachments) origin.bytes += attachment.size();
+    if (const std::string_view why = begin_wait(origin.sid, origin.user, origin.bytes); !why.empty()) {
+        ++lists_refused_;
+        if (!packet.id) return;
+        hub_->acknowledge(socket, *packet.id, R"({"error":"unavailable","reason":)" + json::quote(why) + '}');
+        return;
+    }
     tap_->hand(socket, name, context.event, context.args, context.attachments, packet.id.has_value(),
                routes::default_timeout.count(), [this, origin](const HandAnswer& answer) {
+                   end_wait(origin.sid, origin.user, origin.bytes);
                    Namespace* nsp = hub_->find_namespace(origin.nsp);
                    Socket* waiting = nsp != nullptr ? hub_->find_socket(*nsp, origin.sid) : nullptr;
                    if (waiting == nullptr || !origin.ack) return;

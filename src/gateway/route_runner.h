@@ -71,8 +71,8 @@ public:
     using PresenceEvent = std::function<void(const std::string& nsp, const Selection& selection, const Event& event)>;
     void presence_events(std::string_view user, bool online, const PresenceEvent& tell);
 
-    /// Lists that wait at a time, for a delay, a right, a client's answer or a handler's; the next is stopped:
-    /// `unavailable`.
+    /// Lists that wait at a time, for a delay, a right, a client's answer or a handler's, and events that a handler has
+    /// without a list; the next is stopped: `unavailable`.
     static constexpr std::size_t max_waiting = 10'000;
     /// So many may wait of each socket, and of each user, whatever others have waiting, up to max_waiting_in_shares.
     static constexpr std::size_t share_of_socket = 100;

@@ -229,6 +229,7 @@ Test(authority, more_questions_than_may_be_open_are_unavailable_at_once, .timeou
     Alone world;
     world.authority.reset();
     world.options.max_open = 2;
+    world.options.share_of_asker = 0;
     world.authority = std::make_unique<Authority>(world.loop, world.options, world.heard);
     world.authority->start();
     cr_assert(world.wait([&] { return world.authority->is_up(); }));
@@ -236,6 +237,39 @@ Test(authority, more_questions_than_may_be_open_are_unavailable_at_once, .timeou
     cr_assert(world.wait([&] { return world.decided.size() == 1; }, 300));
     cr_expect(world.decided[0].kind == Decision::Kind::unavailable);
     cr_expect(world.authority->stats().open == 2);
+}
+
+Test(authority, who_has_all_questions_open_leaves_others_their_share, .timeout = 20) {
+    Alone world;
+    world.authority.reset();
+    world.options.max_open = 5;
+    world.options.share_of_asker = 2;
+    world.options.share_of_asker_bytes = 2'000;
+    world.options.max_open_in_shares = 8;
+    world.options.timeout = 10'000;
+    world.authority = std::make_unique<Authority>(world.loop, world.options, world.heard);
+    world.authority->start();
+    cr_assert(world.wait([&] { return world.authority->is_up(); }));
+    Credentials greedy;
+    greedy.address = "192.0.2.1";
+    for (int i = 0; i < 9; ++i) world.ask(greedy);
+    cr_assert(world.wait([&] { return world.decided.size() == 4; }, 1'000));
+    cr_expect(world.authority->stats().open == 5 && world.authority->stats().refused == 4);
+    Credentials other;
+    other.address = "192.0.2.2";
+    for (int i = 0; i < 3; ++i) world.ask(other);
+    cr_assert(world.wait([&] { return world.decided.size() == 5; }, 1'000));
+    cr_expect(world.authority->stats().open == 7);
+    Credentials large;
+    const std::string token(3'000, 't');
+    large.token = token;
+    large.address = "192.0.2.3";
+    world.ask(large);
+    world.right(alice, {"room"});  // a user's share is not that of an address
+    cr_assert(world.wait([&] { return world.decided.size() == 6; }, 1'000));
+    cr_expect(world.authority->stats().open == 8);
+    world.right({"bob", "s2", "{}"}, {"room"});
+    cr_expect(world.said() == "unavailable room", "all shares together have a bound");
 }
 
 Test(authority, a_right_is_known_for_as_long_as_the_daemon_says_and_to_its_holder_only, .timeout = 20) {
