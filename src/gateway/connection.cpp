@@ -159,7 +159,9 @@ void Connection::consume_websocket(std::span<char> bytes) {
                 engine.on_socket_closed(*this, proto::CloseReason::transport_close, event.close_code);
                 return;
             case proto::WsEvent::Kind::error:
-                engine.on_socket_closed(*this, proto::CloseReason::transport_error, event.close_code);
+                engine.on_socket_closed(
+                    *this, proto::CloseReason::transport_error, event.close_code,
+                    event.close_code == proto::ws_close::too_big ? engine.tell_large_message(*this, event.size) : "");
                 return;
         }
     }
@@ -286,7 +288,7 @@ bool Connection::parse_one() {
     const std::size_t limit = engine.options().max_header_bytes + (gate != nullptr ? hop_field_room : 0);
     const std::size_t length = proto::find_http_head(input().substr(0, limit + 1));
     if (length > limit || (length == 0 && input().size() > limit)) {
-        refuse(431, "the request head is larger than max-header-bytes");
+        refuse(431, engine.tell_limit(Limit::head, address, {}, length, engine.options().max_header_bytes));
         return false;
     }
     if (length == 0) return false;
@@ -294,7 +296,13 @@ bool Connection::parse_one() {
     exchange->text = input().substr(0, length);
     consume(length);
     if (const auto refusal = proto::parse_http_head(exchange->text, exchange->head)) {
-        refuse(refusal->status, refusal->reason);
+        if (refusal->status == 431) {
+            refuse(431, engine.tell_limit(Limit::header_lines, address, {}, 0, proto::HttpHead::max_headers));
+        } else if (refusal->status == 413) {
+            refuse(413, engine.tell_limit(Limit::body, address, {}, 0, engine.options().max_payload));
+        } else {
+            refuse(refusal->status, refusal->reason);
+        }
         return false;
     }
     const proto::HttpHead& head = exchange->head;
@@ -358,7 +366,8 @@ void Connection::refuse(int status, std::string_view reason) {
     close_after_reply = true;
     if (exchange == nullptr) exchange = std::make_unique<Exchange>();
     exchange->reply.cors.clear();
-    reply(status, {}, {});
+    const bool tells = status == 413 || status == 431;
+    reply(status, tells ? "text/plain; charset=UTF-8" : "", tells ? reason : "");
 }
 
 void Connection::reply(int status, std::string_view content_type, std::string_view body,

@@ -108,8 +108,7 @@ Connection* Engine::add_connection(base::UniqueFd fd, const net::Address& addres
     const bool is_proxy = kind == PeerKind::proxy_or_client && options_.proxies.contains(address);
     const net::Address counted = is_proxy ? net::Address{} : address;
     if (!admit(counted)) {
-        ++stats_.connections_refused;
-        log::debug("gateway", "connection_refused", {{"address", address.to_string()}});
+        tell_refused_connection(counted);
         refuse(std::move(fd));
         return nullptr;
     }
@@ -210,8 +209,14 @@ bool Engine::end_turn() {
         if (session(slot) == nullptr) continue;
         if (too_slow) {
             ++stats_.queue_overflows;
-            log::info("gateway", "client_too_slow",
-                      {{"sid", session(slot)->sid.view()}, {"queue_bytes", outbox_.bytes(slot)}});
+            if (const auto held_back = too_slow_log_.pass(loop_.now())) {
+                log::info("gateway", "client_too_slow",
+                          {{"sid", session(slot)->sid.view()},
+                           {"address", session(slot)->address.to_string()},
+                           {"queue_bytes", outbox_.bytes(slot)},
+                           {"limit_bytes", options_.queue_bytes},
+                           {"held_back", *held_back}});
+            }
         }
         close(slot, CloseReason::transport_error, Ending::cut);
     }
@@ -416,11 +421,11 @@ void Engine::on_socket_binary(Connection& connection, std::string_view bytes) {
     app_.on_binary(slot, bytes);
 }
 
-void Engine::on_socket_closed(Connection& connection, CloseReason reason, std::uint16_t code) {
+void Engine::on_socket_closed(Connection& connection, CloseReason reason, std::uint16_t code, std::string_view why) {
     Session* owner = session(connection.slot);
     if (owner != nullptr && generations_[connection.slot] == connection.generation && owner->socket == &connection) {
         // Our answer repeats the peer's code, as RFC 6455 asks; a violation is named by its code.
-        close(connection.slot, reason, Ending::protocol, code);
+        close(connection.slot, reason, Ending::protocol, code, why);
         return;
     }
     if (owner != nullptr && owner->probe == &connection) {
@@ -428,10 +433,10 @@ void Engine::on_socket_closed(Connection& connection, CloseReason reason, std::u
         owner->state.end_probe(loop_.now());
         arm(*owner);
     }
-    connection.close_websocket({}, code, {});
+    connection.close_websocket({}, code, why);
 }
 
-void Engine::close(Slot slot, CloseReason reason, Ending ending, std::uint16_t code) {
+void Engine::close(Slot slot, CloseReason reason, Ending ending, std::uint16_t code, std::string_view why) {
     Session* gone = session(slot);
     if (gone == nullptr) return;
     gone->closing = true;
@@ -461,7 +466,7 @@ void Engine::close(Slot slot, CloseReason reason, Ending ending, std::uint16_t c
             case Ending::come_back:
                 socket->close_websocket(rest, proto::ws_close::service_restart, "service restart");
                 break;
-            case Ending::protocol: socket->close_websocket(rest, code, {}); break;
+            case Ending::protocol: socket->close_websocket(rest, code, why); break;
             case Ending::as_node:
             case Ending::noop: socket->close_websocket(rest, proto::ws_close::none, {}); break;
         }

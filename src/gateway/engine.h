@@ -22,6 +22,7 @@
 #include "gateway/cors.h"
 #include "gateway/http_service.h"
 #include "gateway/ids.h"
+#include "gateway/limits.h"
 #include "gateway/outbox.h"
 #include "gateway/places.h"
 #include "net/address.h"
@@ -115,6 +116,7 @@ struct EngineStats {
     std::uint64_t proxy_heads = 0;  ///< of the PROXY protocol that were read
     std::uint64_t proxy_faults[static_cast<std::size_t>(ProxyFault::count)] = {};
     std::uint64_t handshakes_put_off = 0;  ///< answered 503: the app takes no sessions just now
+    std::uint64_t limits_passed[limit_count] = {};
     std::uint64_t over_limit[static_cast<std::size_t>(Account::count)] = {};  ///< clients ended for what they held
 };
 
@@ -276,8 +278,13 @@ public:
     /// Whether memory is short: no new sessions are taken.
     [[nodiscard]] bool is_memory_short() const noexcept { return memory_is_short_; }
 
-    /// Ends a session. The app's on_close() is called before this returns.
-    void close(Slot slot, proto::CloseReason reason, Ending ending, std::uint16_t close_code = proto::ws_close::none);
+    /// Ends a session. The app's on_close() is called before this returns. `close_code` and `why` are for
+    /// Ending::protocol.
+    void close(Slot slot, proto::CloseReason reason, Ending ending, std::uint16_t close_code = proto::ws_close::none,
+               std::string_view why = {});
+    /// A client has passed a limit: that is counted, and told once a second at most. Returns what the client is told.
+    std::string tell_limit(Limit limit, const net::Address& address, std::string_view sid, std::uint64_t size,
+                           std::uint64_t most);
 
     /// Calls the app's on_room() in the next turn.
     void tell_of_room_later(Slot slot) { with_room_.push_back(slot); }
@@ -300,7 +307,10 @@ private:
     void connection_ended(Connection& connection);
     void on_socket_text(Connection& connection, std::string_view text);
     void on_socket_binary(Connection& connection, std::string_view bytes);
-    void on_socket_closed(Connection& connection, proto::CloseReason reason, std::uint16_t code);
+    void on_socket_closed(Connection& connection, proto::CloseReason reason, std::uint16_t code,
+                          std::string_view why = {});
+    std::string tell_large_message(const Connection& connection, std::uint64_t size);
+    void tell_refused_connection(const net::Address& address);
     // What clients hold (engine_accounts.cpp).
     struct Holder {
         std::size_t bytes;
@@ -424,6 +434,8 @@ private:
     std::array<base::LogThrottle, static_cast<std::size_t>(ProxyFault::count)> proxy_logs_;
     base::LogThrottle memory_log_{60'000};
     base::LogThrottle displaced_log_;
+    base::LogThrottle too_slow_log_;
+    base::LogThrottle limit_logs_[limit_count];
     base::LogThrottle no_session_log_[static_cast<std::size_t>(NoSession::count)];
     bool memory_told_ = false;
     Connection* connections_ = nullptr;  // all of them, linked

@@ -97,8 +97,7 @@ bool Engine::count_for(Connection& connection, const net::Address& address) {
         set_counted(connection, address);
         return true;
     }
-    ++stats_.connections_refused;
-    log::debug("gateway", "connection_refused", {{"address", address.to_string()}});
+    tell_refused_connection(address);
     connection.close_after_reply = true;
     if (connection.exchange == nullptr) {
         connection.refuse(503, "too many connections of this address");
@@ -115,7 +114,7 @@ void Engine::release_client(Connection& connection) {
     if (connection.gate != nullptr || connection.kind == PeerKind::client) return;
     if (!options_.proxies.contains(connection.peer)) return;
     connection.address = connection.peer;
-    if (connection.counted == net::Address{}) return;
+    if (connection.counted() == net::Address{}) return;
     static_cast<void>(count_for(connection, {}));  // of which there may be any number
     recount(connection);
 }
@@ -210,8 +209,13 @@ void Engine::refuse_body(Connection& connection) {
     abandon_post(connection);
     ++stats_.requests_refused;
     connection.close_after_reply = true;
+    const Exchange& x = *connection.exchange;
+    const std::uint64_t size = x.head.chunked ? 0 : x.head.content_length;
     HttpAnswer answer;
     answer.status = 413;
+    answer.content_type = "text/plain; charset=UTF-8";
+    answer.body =
+        tell_limit(connection.request != 0 ? Limit::api_body : Limit::body, connection.address, {}, size, x.body_limit);
     if (connection.request != 0) service_->too_large(connection.request, answer);
     connection.reply(answer.status, answer.content_type, answer.body, answer.headers);
 }
@@ -228,7 +232,7 @@ bool Engine::enter_by_hop(Connection& connection) {
     const auto address = connection.gate->admit(x.head);
     if (!address) return refuse(403);
     if (!places_.may_connect(*address)) {
-        ++stats_.connections_refused;
+        tell_refused_connection(*address);
         return refuse(503);
     }
     connection.address = *address;

@@ -155,6 +155,38 @@ void Engine::tell_displaced(const Places::Candidate& candidate) {
                {"held_back", *held_back}});
 }
 
+std::string Engine::tell_limit(Limit limit, const net::Address& address, std::string_view sid, std::uint64_t size,
+                               std::uint64_t most) {
+    ++stats_.limits_passed[static_cast<std::size_t>(limit)];
+    const auto held_back = limit_logs_[static_cast<std::size_t>(limit)].pass(loop_.now());
+    std::string text = limit_text(limit, size, most);
+    if (!held_back) return text;
+    log::warn("gateway", "limit_passed",
+              {{"limit", to_string(limit)},
+               {"option", option_of(limit)},
+               {"size", size},
+               {"most", most},
+               {"address", address.to_string()},
+               {"sid", sid},
+               {"told", text},
+               {"held_back", *held_back}});
+    return text;
+}
+
+std::string Engine::tell_large_message(const Connection& connection, std::uint64_t size) {
+    const Session* owner = connection.generation != 0 ? session(connection.slot) : nullptr;
+    return tell_limit(Limit::message, connection.address, owner != nullptr ? owner->sid.view() : std::string_view(),
+                      size, options_.max_payload);
+}
+
+/// A connection that is one too many, of its address or of all.
+void Engine::tell_refused_connection(const net::Address& address) {
+    ++stats_.connections_refused;
+    const bool is_of_address = !places_.may_connect(address);
+    const std::size_t most = is_of_address ? options_.max_connections_per_address : options_.max_connections;
+    tell_limit(is_of_address ? Limit::address_connections : Limit::connections, address, {}, most + 1, most);
+}
+
 void Engine::tell_no_session(NoSession why, const net::Address& address) {
     ++stats_.sessions_refused[static_cast<std::size_t>(why)];
     const auto held_back = no_session_log_[static_cast<std::size_t>(why)].pass(loop_.now());

@@ -458,6 +458,8 @@ std::string Gateway::metrics() {
         .raw("longestTurnMs", std::to_string(static_cast<double>(loop_.longest_turn()) / 1000.0))
         .number("slowTurns", n(loop_.slow_turns()))
         .number("connectionsRefused", n(engine.connections_refused))
+        .number("limitsPassed", n(std::accumulate(std::begin(engine.limits_passed), std::end(engine.limits_passed),
+                                                  std::uint64_t{0})))
         .number("sessionsRefused", n(std::accumulate(std::begin(engine.sessions_refused),
                                                      std::end(engine.sessions_refused), std::uint64_t{0})))
         .number("placesGivenToOthers",
@@ -629,6 +631,11 @@ std::string Gateway::prometheus() {
     out.counter("sio_connections_accepted_total", "TCP connections accepted.", engine.connections_accepted);
     out.counter("sio_connections_refused_total", "TCP connections over a cap.", engine.connections_refused);
     out.gauge("sio_strangers", "Sessions that have joined nothing.", engine_.places().count(Rank::stranger));
+    out.family("sio_limits_passed_total", "counter", "Times clients passed a limit, and were refused or ended for it.");
+    for (std::size_t i = 0; i < limit_count; ++i) {
+        out.sample("sio_limits_passed_total", engine.limits_passed[i],
+                   "{limit=\"" + std::string(to_string(static_cast<Limit>(i))) + "\"}");
+    }
     out.family("sio_sessions_refused_total", "counter", "Handshakes that found no place, by reason.");
     for (std::size_t i = 0; i < std::size(engine.sessions_refused); ++i) {
         out.sample("sio_sessions_refused_total", engine.sessions_refused[i],

@@ -767,9 +767,41 @@ void Hub::protocol_error(Slot slot, std::string_view reason) {
                    Ending::as_node);
 }
 
+std::string Hub::tell_limit(Slot slot, Limit limit, std::uint64_t size, std::uint64_t most) {
+    const Session* session = engine_->session(slot);
+    return session == nullptr ? limit_text(limit, size, most)
+                              : engine_->tell_limit(limit, session->address, session->sid.view(), size, most);
+}
+
+/// Ends a client that has passed a limit. By WebSocket it is told which; a poll has no words for it.
+void Hub::over_limit(Slot slot, Limit limit, std::uint64_t size, std::uint64_t most) {
+    const std::string why = tell_limit(slot, limit, size, most);
+    const Session* session = engine_->session(slot);
+    if (session == nullptr || session->state.transport() == proto::EioTransport::polling) {
+        if (session != nullptr) protocol_error(slot, why);
+        return;
+    }
+    ++stats_.protocol_errors;
+    const bool is_size = limit == Limit::packet || limit == Limit::early_bytes;
+    engine_->close(slot, CloseReason::forced_close, Ending::protocol,
+                   is_size ? proto::ws_close::too_big : proto::ws_close::policy, why);
+}
+
+/// Whether the packet that was refused last had passed a limit; then its client has been ended for it.
+bool Hub::tell_excess(Slot slot) {
+    using Over = proto::SioDecoder::Over;
+    const auto excess = clients_[slot]->decoder.excess();
+    if (excess.over == Over::nothing) return false;
+    const Limit limit = excess.over == Over::bytes   ? Limit::packet
+                        : excess.over == Over::depth ? Limit::json_depth
+                                                     : Limit::attachments;
+    over_limit(slot, limit, excess.size, excess.most);
+    return true;
+}
+
 void Hub::on_packet(Slot slot, const Result<std::optional<proto::SioPacket>>& decoded) {
     if (!decoded) {
-        protocol_error(slot, decoded.error().what);
+        if (!tell_excess(slot)) protocol_error(slot, decoded.error().what);
         return;
     }
     if (!*decoded) {  // attachments are still to come
@@ -807,9 +839,12 @@ void Hub::on_packet(Slot slot, const Result<std::optional<proto::SioPacket>>& de
             }
             Knock& knock = **found;
             knock.keep(packet);
-            if (knock.packets.size() > max_waiting_packets || knock.bytes > options_.max_payload) {
+            if (knock.packets.size() > max_waiting_packets) {
                 ++stats_.waiting_too_long;
-                protocol_error(slot, "too many events before the CONNECT was answered");
+                over_limit(slot, Limit::early_packets, knock.packets.size(), max_waiting_packets);
+            } else if (knock.bytes > options_.max_payload) {
+                ++stats_.waiting_too_long;
+                over_limit(slot, Limit::early_bytes, knock.bytes, options_.max_payload);
             }
             return;
         }
@@ -871,7 +906,7 @@ std::optional<Millis> Hub::over_rate(Slot slot) {
     if (++client.window_events <= options_.rate_limit) return std::nullopt;
     const Millis wait = client.window_start + options_.rate_window - now;
     if (client.window_events > far_over * std::uint64_t{options_.rate_limit}) {
-        protocol_error(slot, "far more packets than rate-limit allows");
+        over_limit(slot, Limit::rate, client.window_events, far_over * options_.rate_limit);
     }
     return wait;
 }
@@ -1005,7 +1040,9 @@ void Hub::replace(Slot slot, std::string_view name) {
 
 void Hub::connect(Slot slot, const proto::SioPacket& packet) {
     if (packet.nsp.size() > max_nsp_bytes) {
-        if (spend(slot)) refuse(slot, packet.nsp, "Invalid namespace", {});
+        if (!spend(slot)) return;
+        tell_limit(slot, Limit::namespace_name, packet.nsp.size(), max_nsp_bytes);
+        refuse(slot, packet.nsp, "Invalid namespace", {});
         return;
     }
     // The first one costs nothing: without it a connection is good for nothing.
@@ -1020,6 +1057,7 @@ void Hub::connect(Slot slot, const proto::SioPacket& packet) {
     replace(slot, packet.nsp);
     Client& client = *clients_[slot];
     if (client.sockets.size() + client.knocks.size() >= options_.max_joined) {
+        tell_limit(slot, Limit::connection_namespaces, options_.max_joined + 1, options_.max_joined);
         refuse(slot, packet.nsp, "Too many namespaces on one connection", {});
         return;
     }
@@ -1128,6 +1166,7 @@ void Hub::enter(Slot slot, std::unique_ptr<Knock> knock) {
     if (is_new && dynamic_namespaces_ >= options_.max_namespaces) drop_unused(true);
     if (is_new && dynamic_namespaces_ >= options_.max_namespaces) {
         ++stats_.namespaces_refused;
+        tell_limit(slot, Limit::namespaces, dynamic_namespaces_ + 1, options_.max_namespaces);
         refuse(slot, knock->nsp, "Too many namespaces", {});
         if (passes_ != nullptr) passes_->unused(given_up);
         return;

@@ -409,6 +409,9 @@ private:
     std::optional<ResumeRequest> resume_request(Namespace& nsp, std::string_view auth);
     ResumeResult resume_here(Namespace& nsp, ResumeRequest& request);
     void protocol_error(Slot slot, std::string_view reason);
+    void over_limit(Slot slot, Limit limit, std::uint64_t size, std::uint64_t most);
+    std::string tell_limit(Slot slot, Limit limit, std::uint64_t size, std::uint64_t most);
+    bool tell_excess(Slot slot);
     void on_ack(Socket& socket, const proto::SioPacket& packet);
     void tell_dropped_answer(const Socket& socket, std::size_t bytes);
     Namespace& make_namespace(std::string_view name, bool is_dynamic);

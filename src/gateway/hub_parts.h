@@ -82,7 +82,8 @@ private:
     static constexpr std::size_t max_left = 8;
     void expire(Millis) override {
         if (!sockets.empty() && decoder.is_waiting()) {
-            hub.protocol_error(slot, "the attachments of an event did not come in time");
+            const Millis most = hub.options_.attachment_timeout;
+            hub.over_limit(slot, Limit::attachment_time, 0, static_cast<std::uint64_t>(most));
         } else {
             hub.engine_->close(slot, proto::CloseReason::forced_server_close, Ending::as_node);
         }

@@ -32,20 +32,20 @@ tl::unexpected<Error> malformed(const char* why) {
     return fail(Errc::malformed, std::string{"cannot decode packet: "} + why);
 }
 
-tl::unexpected<Error> too_large() { return fail(Errc::too_large, "cannot decode packet: it passes the size limit"); }
-
 /// A header and its payload, all of it views into the message.
 struct Decoded {
     SioPacket packet;
     std::size_t attachments = 0;
     const char* error = nullptr;
+    SioDecoder::Over over = SioDecoder::Over::nothing;
 };
+
+constexpr const char* nests_too_deeply = "the payload nests too deeply";
 
 /// Whether the payload is what the type demands. Source: wire-protocol 2.3.
 const char* payload_error(SioType type, std::string_view json, std::size_t max_depth) {
     if (!json::is_valid(json, max_depth)) {
-        return max_depth < json::max_depth && json::is_valid(json) ? "the payload nests too deeply"
-                                                                   : "the payload is not JSON";
+        return max_depth < json::max_depth && json::is_valid(json) ? nests_too_deeply : "the payload is not JSON";
     }
     const json::Kind kind = json::kind_of(json);
     switch (type) {
@@ -89,6 +89,7 @@ Decoded decode(std::string_view text, std::size_t max_depth) {
         while (digits < text.size() && is_digit(text[digits])) ++digits;
         if (digits == text.size() || text[digits] != '-') return refuse("illegal attachment count");
         const auto count = base::parse_decimal(text.substr(0, digits), max_attachments);
+        if (!count && digits > 0) out.over = SioDecoder::Over::attachments;
         if (!count || *count == 0) return refuse("illegal attachment count");
         out.attachments = static_cast<std::size_t>(*count);
         text.remove_prefix(digits + 1);
@@ -110,6 +111,7 @@ Decoded decode(std::string_view text, std::size_t max_depth) {
     if (text.empty()) return out;  // every type may lack its payload
     out.packet.json = without_blanks(text);
     out.error = payload_error(out.packet.type, out.packet.json, max_depth);
+    if (out.error == nests_too_deeply) out.over = SioDecoder::Over::depth;
     return out;
 }
 
@@ -163,21 +165,32 @@ struct SioDecoder::Pending {
 
 void SioDecoder::PendingDeleter::operator()(Pending* pending) const noexcept { delete pending; }
 
+tl::unexpected<Error> SioDecoder::too_large(std::uint64_t size) noexcept {
+    excess_ = {Over::bytes, size, max_bytes_};
+    return fail(Errc::too_large, "cannot decode packet: it passes the size limit");
+}
+
 Result<std::optional<SioPacket>> SioDecoder::text(std::string_view message) {
     complete_.reset();
     if (pending_) {
         pending_.reset();
         return malformed("text while attachments are missing");
     }
-    if (message.size() > max_bytes_) return too_large();
+    if (message.size() > max_bytes_) return too_large(message.size());
     const Decoded decoded = decode(message, max_depth_);
-    if (decoded.error != nullptr) return malformed(decoded.error);
+    if (decoded.error != nullptr) {
+        excess_ = {decoded.over, 0, decoded.over == Over::depth ? max_depth_ : max_attachments};
+        return malformed(decoded.error);
+    }
     if (decoded.attachments == 0) return std::optional{decoded.packet};
 
     const std::string_view json = decoded.packet.json;
     const auto placeholders = find_placeholders(json, decoded.attachments);
     if (!placeholders) return tl::unexpected<Error>(placeholders.error());
-    if (placeholders->size() > max_attachments) return malformed("too many placeholders");
+    if (placeholders->size() > max_attachments) {
+        excess_ = {Over::attachments, placeholders->size(), max_attachments};
+        return malformed("too many placeholders");
+    }
 
     std::unique_ptr<Pending, PendingDeleter> pending{new Pending};
     pending->announced = decoded.attachments;
@@ -212,8 +225,9 @@ Result<std::optional<SioPacket>> SioDecoder::binary(std::string_view bytes) {
     if (!pending_) return malformed("an attachment nobody announced");
     Pending& pending = *pending_;
     if (bytes.size() > max_bytes_ - pending.bytes) {
+        const std::uint64_t size = pending.bytes + bytes.size();
         pending_.reset();
-        return too_large();
+        return too_large(size);
     }
     pending.bytes += bytes.size();
     pending.attachments.emplace_back(bytes);
@@ -226,7 +240,7 @@ Result<std::optional<SioPacket>> SioDecoder::binary(std::string_view bytes) {
         total += pending.attachments[num].size();
         if (total > max_bytes_) {
             pending_.reset();
-            return too_large();
+            return too_large(total);
         }
     }
     sorted.reserve(pending.order.size());

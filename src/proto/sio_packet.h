@@ -55,7 +55,8 @@ struct SioPacket {
 /// comes out as a plain event or ack, since a count of 0 is not allowed on the wire.
 class SioDecoder {
 public:
-    /// Limits one packet's text and attachments together to `max_bytes` (inclusive), and its JSON to `max_depth` levels.
+    /// Limits one packet's text and attachments together to `max_bytes` (inclusive), and its JSON to `max_depth`
+    /// levels.
     explicit SioDecoder(std::size_t max_bytes, std::size_t max_depth = json::default_depth) noexcept
         : max_bytes_(max_bytes), max_depth_(max_depth) {}
 
@@ -64,6 +65,15 @@ public:
 
     /// A binary message.
     Result<std::optional<SioPacket>> binary(std::string_view bytes);
+
+    /// Which limit the last packet passed that was refused, for whoever tells it.
+    enum class Over : std::uint8_t { nothing, bytes, attachments, depth };
+    struct Excess {
+        Over over = Over::nothing;
+        std::uint64_t size = 0;  ///< 0: not known
+        std::uint64_t most = 0;
+    };
+    [[nodiscard]] Excess excess() const noexcept { return excess_; }
 
     /// Whether attachments are being waited for.
     [[nodiscard]] bool is_waiting() const noexcept { return pending_ != nullptr; }
@@ -79,8 +89,11 @@ private:
     struct PendingDeleter {
         void operator()(Pending* pending) const noexcept;
     };
+    tl::unexpected<Error> too_large(std::uint64_t size) noexcept;
+
     std::size_t max_bytes_;
     std::size_t max_depth_;
+    Excess excess_;
     std::unique_ptr<Pending, PendingDeleter> pending_;   // being filled
     std::unique_ptr<Pending, PendingDeleter> complete_;  // last returned; its views are alive
 };

@@ -101,6 +101,8 @@ std::size_t WsReader::bytes_held() const noexcept {
 
 namespace {
 
+constexpr std::uint64_t most_claimed = std::uint64_t{1} << 62U;
+
 struct Parsed {
     enum class Outcome { incomplete, complete, error };
     Outcome outcome = Outcome::incomplete;
@@ -156,11 +158,13 @@ Parsed parse_header(std::span<const char> bytes, bool expect_mask, bool in_messa
 }  // namespace
 
 WsEvent WsReader::next(std::span<char>& in) {
-    const auto fail_with = [this](std::uint16_t code) {
+    const auto fail_with = [this](std::uint16_t code, std::uint64_t size = 0) {
         failed_ = true;
         error_code_ = code;
         state_.reset();
-        return failure(code);
+        WsEvent event = failure(code);
+        event.size = size;
+        return event;
     };
     // A state is kept only while a message, a frame or a header is unfinished.
     const auto release_if_idle = [this] {
@@ -187,9 +191,12 @@ WsEvent WsReader::next(std::span<char>& in) {
             const bool expect_mask = role_ == Role::server;
             Header header;
             Parsed parsed;
+            const auto claimed = [&](const Parsed& wrong) {  // added up only where it is no nonsense
+                return wrong.code == ws_close::too_big ? collected + std::min(header.payload, most_claimed) : 0;
+            };
             if (!state_ || state_->header_have == 0) {
                 parsed = parse_header(in, expect_mask, in_message, room, header);
-                if (parsed.outcome == Parsed::Outcome::error) return fail_with(parsed.code);
+                if (parsed.outcome == Parsed::Outcome::error) return fail_with(parsed.code, claimed(parsed));
                 if (parsed.outcome == Parsed::Outcome::complete) {
                     const std::span<char> body = in.subspan(parsed.length);
                     const bool whole = body.size() >= header.payload;
@@ -224,7 +231,7 @@ WsEvent WsReader::next(std::span<char>& in) {
                 std::memcpy(state.header_bytes.data() + had, in.data(), taken);
                 const std::span<const char> bytes{state.header_bytes.data(), had + taken};
                 parsed = parse_header(bytes, expect_mask, in_message, room, header);
-                if (parsed.outcome == Parsed::Outcome::error) return fail_with(parsed.code);
+                if (parsed.outcome == Parsed::Outcome::error) return fail_with(parsed.code, claimed(parsed));
                 if (parsed.outcome == Parsed::Outcome::incomplete) {
                     state.header_have += taken;
                     in = in.subspan(taken);

@@ -42,6 +42,7 @@ struct WsEvent {
     Kind kind;
     std::string_view data;  ///< valid until the next call, and only while the input buffer is
     std::uint16_t close_code = ws_close::none;
+    std::uint64_t size = 0;  ///< with ws_close::too_big: bytes of the message, as far as its frames have said
 };
 
 /// Reads the frames of one connection.

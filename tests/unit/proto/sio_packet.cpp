@@ -295,6 +295,24 @@ Test(sio_packet, text_and_attachments_together_have_a_limit) {
     cr_expect(text(message, message.size() - 1) == "too_large");
 }
 
+Test(sio_packet, it_is_known_which_limit_a_packet_has_passed) {
+    using Over = SioDecoder::Over;
+    const auto excess = [](std::string_view message) {
+        SioDecoder decoder{100, 5};
+        cr_assert(!decoder.text(message).has_value());
+        return decoder.excess();
+    };
+    cr_expect(excess("2[\"a\",[[[[[1]]]]]]").over == Over::depth && excess("2[\"a\",[[[[[1]]]]]]").most == 5);
+    cr_expect(SioDecoder(100, 6).text("2[\"a\",[[[[[1]]]]]]").has_value());
+    cr_expect(excess("511-[\"a\"]").over == Over::attachments && excess("511-[\"a\"]").most == max_attachments);
+    const auto large = excess("2[\"" + std::string(120, 'x') + "\"]");
+    cr_expect(large.over == Over::bytes && large.size == 125 && large.most == 100);
+    cr_expect(excess("2[\"a\"").over == Over::nothing && excess("50-[\"a\"]").over == Over::nothing);
+    SioDecoder decoder{60};
+    cr_assert(decoder.text(R"(51-["b",{"_placeholder":true,"num":0}])").has_value());
+    cr_expect(!decoder.binary(std::string(50, 'x')) && decoder.excess().size == 88 && decoder.excess().most == 60);
+}
+
 Test(sio_packet, memory_is_given_back_at_the_next_packet) {
     SioDecoder decoder{10000};
     cr_expect(decoder.bytes_held() == 0);

@@ -194,7 +194,13 @@ Test(ws_frame, a_header_alone_is_refused_for_its_length_and_nothing_is_kept) {
     std::span<char> in{header.data(), header.size()};
     const WsEvent event = reader.next(in);
     cr_expect(event.kind == WsEvent::Kind::error);
-    cr_expect(event.close_code == ws_close::too_big);
+    cr_expect(event.close_code == ws_close::too_big && event.size == std::uint64_t{1} << 62U,
+              "it is no nonsense to add to");
+    std::string bytes =
+        fragment(WsOpcode::text, std::string(600, 'a')) + masked(WsOpcode::continuation, std::string(700, 'b'));
+    std::span<char> two{bytes.data(), bytes.size()};
+    WsReader other{WsReader::Role::server, 1000};
+    cr_expect(other.next(two).size == 1300);
     cr_expect(reader.bytes_held() == 0);
 }
 
