@@ -76,7 +76,7 @@ void Hub::start(Engine& engine) {
 void Hub::purge() {
     const Millis now = engine_->loop().now();
     for (const auto& log : logs_) log->purge(now);
-    for (const auto& [name, nsp] : namespaces_) nsp->saved.purge(now);
+    if (!namespaces_.empty()) namespaces_.begin()->second->saved.purge(now);
     drop_unused(false);
     finished_waits_.clear();
 }
@@ -304,8 +304,9 @@ RecoveryLog::Audience Hub::audience(std::string_view nsp, const Selection& selec
     return {nsp, rooms_, except_};
 }
 
-void Hub::record(RecoveryLog& log, const Selection& selection, Encoder& encoder) {
-    log.record(audience(encoder.nsp(), selection), *encoder.position(), encoder.logged_frames(), engine_->loop().now());
+void Hub::record(RecoveryLog& log, const Selection& selection, Encoder& encoder, const net::Address& from) {
+    log.record(audience(encoder.nsp(), selection), *encoder.position(), encoder.logged_frames(), engine_->loop().now(),
+               from);
     encoder.set_logged();
 }
 
@@ -346,7 +347,8 @@ Reached Hub::send_here(Namespace& nsp, const Selection& selection, Encoder& enco
     return reached;
 }
 
-void Hub::emit(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile, bool is_local) {
+void Hub::emit(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile, bool is_local,
+               const Socket* from) {
     ++stats_.broadcasts;
     Encoder encoder(nsp.name, event, std::nullopt, scratch_);
     if (backbone_ != nullptr && !is_local) {
@@ -354,20 +356,20 @@ void Hub::emit(Namespace& nsp, const Selection& selection, const Event& event, b
         if (!early) return;
         set_early(encoder, *early);
     } else if (backbone_ == nullptr) {
-        place(nsp, selection, encoder, is_volatile);
+        place(nsp, selection, encoder, is_volatile, from);
     }
     send_here(nsp, selection, encoder, is_volatile);
 }
 
 /// Gives an event of a gateway that is alone its place in the order.
-void Hub::place(Namespace& nsp, const Selection& selection, Encoder& encoder, bool is_volatile) {
+void Hub::place(Namespace& nsp, const Selection& selection, Encoder& encoder, bool is_volatile, const Socket* from) {
     if (nsp.wants_offset == 0 && nsp.saved.count() == 0) return;
     if (is_volatile) {
         encoder.set_position(nsp.log.position());  // not kept, but the client's position stays good
         return;
     }
     encoder.set_position(nsp.log.advance());
-    record(nsp.log, selection, encoder);
+    record(nsp.log, selection, encoder, from != nullptr ? clients_[from->slot]->address : net::Address{});
 }
 
 void Hub::emit_early(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile,
@@ -416,14 +418,14 @@ void Hub::taken(Namespace& nsp, std::string_view pid) {
     nsp.saved.take(secret, engine_->loop().now());
 }
 
-void Hub::emit_to(Socket& socket, const Event& event, bool is_volatile) {
+void Hub::emit_to(Socket& socket, const Event& event, bool is_volatile, const Socket* from) {
     Namespace& nsp = *socket.nsp;
     Encoder encoder(nsp.name, event, std::nullopt, scratch_);
     if (engine_->outbox().wants_offset(socket.slot)) {
         Selection self;
         self.rooms.emplace_back(socket.id.view());
         if (backbone_ == nullptr) {
-            place(nsp, self, encoder, is_volatile);
+            place(nsp, self, encoder, is_volatile, from);
         } else if (!is_volatile) {
             // By way of the cluster, as Node does it: only so it can be recovered anywhere.
             const auto early = backbone_->broadcast(nsp, self, event, false);
@@ -713,6 +715,7 @@ void Hub::on_open(Slot slot) {
     if (slot >= clients_.size()) clients_.resize(slot + 1);
     clients_[slot] = std::make_unique<Client>(*this, slot, options_.max_payload * (1 + proto::max_attachments),
                                               options_.max_json_depth);
+    clients_[slot]->address = engine_->session(slot)->address;
     engine_->loop().timers().arm(*clients_[slot], engine_->loop().now() + options_.connect_timeout);
     engine_->outbox().set_wants_offset(slot, client_wants_offset(*engine_->session(slot)));
 }
@@ -1354,7 +1357,7 @@ void Hub::remove_socket(Socket& socket, std::string_view reason, bool recoverabl
             saved.user = socket.user;
             saved.data = socket.extra().data;
             saved.stays = rooms_of(socket);
-            nsp.saved.save(socket.secret, std::move(saved), engine_->loop().now());
+            nsp.saved.save(socket.secret, std::move(saved), engine_->loop().now(), clients_[slot]->address);
         }
     }
     if (socket.replay != nullptr) end_replay(socket);

@@ -257,7 +257,7 @@ struct HubStats {
     std::uint64_t deliveries = 0;
     std::uint64_t volatile_dropped = 0;
     std::uint64_t acks_timed_out = 0;
-    std::uint64_t answers_dropped = 0;  ///< too large beside those of others
+    std::uint64_t answers_dropped = 0;   ///< too large beside those of others
     std::uint64_t waiting_too_long = 0;  ///< CONNECTs whose client sent more than may wait for the answer
     std::uint64_t put_off = 0;           ///< CONNECTs that nobody could judge just then
 };
@@ -299,9 +299,10 @@ public:
     const std::vector<Socket*>& select(Namespace& nsp, const Selection& selection);
 
     // --- verbs ---
-    /// To sockets of all nodes, or of this one only.
+    /// To sockets of all nodes, or of this one only. `from`: whose client has caused it, if one has; of what may be
+    /// missed each address has a share.
     void emit(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile = false,
-              bool is_local = false);
+              bool is_local = false, const Socket* from = nullptr);
     /// How many sockets of this node a selection names.
     std::size_t count(Namespace& nsp, const Selection& selection);
     /// An event at its place in the order of the cluster. `is_done`: this node's sockets have had it already.
@@ -316,8 +317,8 @@ public:
     [[nodiscard]] bool holds(const Namespace& nsp, std::string_view pid);
     /// A client of that pid has come back elsewhere: what is left of it here is over.
     void taken(Namespace& nsp, std::string_view pid);
-    /// To one socket. Recoverable unless volatile.
-    void emit_to(Socket& socket, const Event& event, bool is_volatile = false);
+    /// To one socket. Recoverable unless volatile. `from` as in emit().
+    void emit_to(Socket& socket, const Event& event, bool is_volatile = false, const Socket* from = nullptr);
     /// To one socket, about itself: not recoverable, and at once whatever the state of the cluster.
     void tell(Socket& socket, const Event& event);
     /// Emits and collects the acknowledgements; `done` is called exactly once, when all answered or `timeout` passed.
@@ -396,8 +397,8 @@ private:
     void begin_again(const Knock& knock, const ResumeResult& result);
     std::unique_ptr<Knock> take_knock(Slot slot, std::uint64_t ticket);
     Reached send_here(Namespace& nsp, const Selection& selection, Encoder& encoder, bool is_volatile);
-    void place(Namespace& nsp, const Selection& selection, Encoder& encoder, bool is_volatile);
-    void record(RecoveryLog& log, const Selection& selection, Encoder& encoder);
+    void place(Namespace& nsp, const Selection& selection, Encoder& encoder, bool is_volatile, const Socket* from);
+    void record(RecoveryLog& log, const Selection& selection, Encoder& encoder, const net::Address& from = {});
     void set_early(Encoder& encoder, std::uint64_t number) const;
     RecoveryLog::Audience audience(std::string_view nsp, const Selection& selection);
     void refuse(Slot slot, std::string_view nsp, std::string_view message, std::string_view data);

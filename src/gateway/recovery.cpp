@@ -11,6 +11,7 @@ constexpr Millis mark_interval = 250;            // how exactly the age of what 
 constexpr std::size_t rooms_per_step = 64;       // that the budget looks at when a packet comes
 constexpr std::size_t rooms_per_purge = 10'000;  // and that a purge looks at
 constexpr std::uint32_t smallest_list = 4;       // positions
+constexpr std::size_t origin_cost = 256;         // of an address in two tables, and of its first positions
 constexpr std::uint32_t long_list = 1'024;       // positions
 
 /// Bytes that a text holds beside itself.
@@ -95,6 +96,9 @@ void RecoveryLog::begin_at(Position position, Millis now) {
     budget_.used -= content_bytes_ + index_bytes_;
     content_bytes_ = index_bytes_ = 0;
     packets_.clear();
+    by_bytes_.clear();
+    origins_.clear();
+    hollow_ = 0;
     rooms_.clear();
     walk_.clear();
     marks_.clear();
@@ -126,7 +130,8 @@ Position RecoveryLog::floor(Millis now) noexcept {
 
 std::size_t RecoveryLog::cost(const Packet& packet) noexcept {
     const auto of_frame = [](const FrameRef& frame) { return sizeof(Frame) + frame->size() + allocation_cost; };
-    std::size_t bytes = sizeof(Packet) + of_frame(packet.frame);
+    std::size_t bytes = sizeof(Packet) + (packet.frame ? of_frame(packet.frame) : 0);
+    if (packet.origin != nullptr) bytes += 2 * sizeof(Position);  // in its origin's list
     if (packet.more == nullptr) return bytes;
     bytes += sizeof(Packet::More) + allocation_cost + heap_bytes(packet.more->except) +
              packet.more->attachments.capacity() * sizeof(FrameRef);
@@ -151,20 +156,87 @@ void RecoveryLog::add_content(std::size_t bytes) noexcept {
     budget_.used += bytes;
 }
 
-void RecoveryLog::record(const Audience& to, Position position, std::span<const FrameRef> frames, Millis now) {
+void RecoveryLog::record(const Audience& to, Position position, std::span<const FrameRef> frames, Millis now,
+                         const net::Address& from) {
     move_to(position);
     mark(position, now);
     floor(now);
     index(to, position, false);
     packets_.push_back(make_packet(to, position, frames));
+    charge_origin(packets_.back(), from);
     add_content(cost(packets_.back()));
     drop_old_content();
     if (index_bytes_ > budget_.limit / 2) shrink_index();
-    while (budget_.is_over() && packets_.size() > 1) drop_front();
+    while (budget_.is_over() && packets_.size() > 1) {
+        if (!hollow_greediest()) drop_front();
+    }
+}
+
+// --- whose packets they are ---
+
+void RecoveryLog::charge_origin(Packet& packet, const net::Address& from) {
+    if (options_.has_source || from == net::Address{}) return;
+    const auto [entry, is_new] = origins_.try_emplace(from);
+    if (is_new) add_content(origin_cost);
+    Origin& origin = entry->second;
+    origin.address = from;
+    packet.origin = &origin;
+    origin.packets.push_back(packet.position);
+    auto node = by_bytes_.extract({origin.bytes, &origin});
+    origin.bytes += cost(packet);
+    if (node.empty()) {
+        by_bytes_.emplace(origin.bytes, &origin);
+    } else {
+        node.value() = {origin.bytes, &origin};
+        by_bytes_.insert(std::move(node));
+    }
+}
+
+/// A packet is the oldest of its origin when it goes.
+void RecoveryLog::discharge_origin(Packet& packet) noexcept {
+    if (packet.origin == nullptr) return;
+    Origin& origin = *packet.origin;
+    auto node = by_bytes_.extract({origin.bytes, &origin});
+    origin.bytes -= cost(packet);
+    origin.packets.pop_front();
+    packet.origin = nullptr;
+    if (origin.packets.is_empty()) {
+        origins_.erase(net::Address(origin.address));
+        content_bytes_ -= origin_cost;
+        budget_.used -= origin_cost;
+        return;
+    }
+    node.value() = {origin.bytes, &origin};
+    by_bytes_.insert(std::move(node));
+}
+
+/// Takes the frames of the oldest packet of whoever has most, when that is more than his share. False: nobody has.
+bool RecoveryLog::hollow_greediest() {
+    if (by_bytes_.empty() || by_bytes_.rbegin()->first <= budget_.limit / 4) return false;
+    const Position oldest = by_bytes_.rbegin()->second->packets.front();
+    if (oldest == packets_.front().position || oldest == packets_.back().position) return false;
+    Packet& packet = *std::ranges::lower_bound(packets_, oldest, {}, &Packet::position);
+    const std::size_t before = cost(packet);
+    discharge_origin(packet);
+    packet.frame = {};
+    packet.more.reset();
+    ++hollow_;
+    const std::size_t freed = before - cost(packet);
+    content_bytes_ -= freed;
+    budget_.used -= freed;
+    return true;
+}
+
+/// Whether the budget has taken what lies at a place, and it cannot be fetched.
+bool RecoveryLog::is_hollow(Position position) const noexcept {
+    const Packet* packet = find_packet(position);
+    return packet != nullptr && !packet->frame;
 }
 
 void RecoveryLog::drop_front() {
     const std::size_t bytes = cost(packets_.front());
+    discharge_origin(packets_.front());
+    if (!packets_.front().frame) --hollow_;
     content_bytes_ -= bytes;
     budget_.used -= bytes;
     content_after_ = packets_.front().position;
@@ -345,7 +417,15 @@ RecoveryLog::Coverage RecoveryLog::covers(std::string_view nsp, std::span<const 
     const Position after = std::max(from, floor(now));
     if (after < known_after_) return Coverage::not_read;
     for (const Stay& stay : rooms) {
-        if (forgotten_of(find(nsp, stay)) > std::max(after, stay.after)) return Coverage::forgotten;
+        const Room* room = find(nsp, stay);
+        const Position since = std::max(after, stay.after);
+        if (forgotten_of(room) > since) return Coverage::forgotten;
+        if (hollow_ == 0 || room == nullptr) continue;
+        const auto list = room->positions.view();
+        const auto missed = std::ranges::subrange(std::ranges::upper_bound(list, since), list.end());
+        if (std::ranges::any_of(missed, [&](Position one) { return one <= stay.through && is_hollow(one); })) {
+            return Coverage::forgotten;
+        }
     }
     return Coverage::whole;
 }
@@ -389,6 +469,7 @@ bool RecoveryLog::collect(std::string_view nsp, std::span<const Stay> rooms, Pos
     if (found_.size() > most) found_.resize(most);
     for (const Position position : found_) {
         const Packet* packet = position > content_after_ ? find_packet(position) : nullptr;
+        if (packet != nullptr && !packet->frame) return false;
         passed = position;
         if (packet != nullptr && packet->more != nullptr && is_excepted(packet->more->except, rooms, position))
             continue;
@@ -407,48 +488,108 @@ bool RecoveryLog::is_excepted(std::span<const std::string> except, std::span<con
 
 // --- saved sockets --------------------------------------------------------------------------------------------------
 
-std::size_t SavedSockets::cost(const SavedSocket& saved) noexcept {
-    return sizeof(std::pair<const Id, SavedSocket>) + 2 * sizeof(void*) + allocation_cost + sizeof(void*) +
-           sizeof(std::pair<Id, Millis>) + heap_bytes(saved.data) + (saved.user ? heap_bytes(*saved.user) : 0) +
-           heap_bytes(saved.stays) + heap_bytes(saved.granted);
+void SavedPool::set_bytes(SavedRow& row, std::size_t bytes) {
+    auto node = by_bytes_.extract({row.bytes, &row});
+    row.bytes = bytes;
+    if (node.empty()) {
+        by_bytes_.emplace(bytes, &row);
+    } else {
+        node.value() = {bytes, &row};
+        by_bytes_.insert(std::move(node));
+    }
 }
 
-SavedSocket SavedSockets::extract(std::unordered_map<Id, SavedSocket, IdHash>::iterator entry) noexcept {
-    const std::size_t bytes = cost(entry->second);
-    SavedSocket saved = std::move(entry->second);
-    bytes_ -= bytes;
-    budget_.used -= bytes;
+namespace {
+
+void append(SavedEntry& entry, SavedEntry::Links SavedEntry::*links, SavedEntry*& oldest,
+            SavedEntry*& newest) noexcept {
+    (entry.*links) = {newest, nullptr};
+    (newest != nullptr ? (newest->*links).newer : oldest) = &entry;
+    newest = &entry;
+}
+
+void unlink(SavedEntry& entry, SavedEntry::Links SavedEntry::*links, SavedEntry*& oldest,
+            SavedEntry*& newest) noexcept {
+    const auto [older, newer] = entry.*links;
+    (older != nullptr ? (older->*links).newer : oldest) = newer;
+    (newer != nullptr ? (newer->*links).older : newest) = older;
+}
+
+}  // namespace
+
+void SavedPool::add(SavedEntry& entry, const net::Address& address) {
+    SavedRow& row = rows_.try_emplace(address).first->second;
+    row.address = address;
+    entry.row = &row;
+    append(entry, &SavedEntry::by_time, oldest_, newest_);
+    append(entry, &SavedEntry::in_row, row.oldest, row.newest);
+    set_bytes(row, row.bytes + entry.bytes);
+    bytes_ += entry.bytes;
+    ++count_;
+}
+
+void SavedPool::remove(SavedEntry& entry) noexcept {
+    SavedRow& row = *entry.row;
+    unlink(entry, &SavedEntry::by_time, oldest_, newest_);
+    unlink(entry, &SavedEntry::in_row, row.oldest, row.newest);
+    bytes_ -= entry.bytes;
+    --count_;
+    if (row.oldest != nullptr) {
+        set_bytes(row, row.bytes - entry.bytes);
+        return;
+    }
+    by_bytes_.erase({row.bytes, &row});
+    rows_.erase(net::Address(row.address));
+}
+
+SavedSockets::~SavedSockets() {
+    while (!saved_.empty()) extract(saved_.begin());
+}
+
+std::size_t SavedSockets::cost(const SavedSocket& saved) noexcept {
+    return sizeof(Entries::value_type) + 2 * sizeof(void*) + allocation_cost + sizeof(void*) + SavedPool::row_cost +
+           heap_bytes(saved.data) + (saved.user ? heap_bytes(*saved.user) : 0) + heap_bytes(saved.stays) +
+           heap_bytes(saved.granted);
+}
+
+SavedSocket SavedSockets::extract(Entries::iterator entry) noexcept {
+    budget_.saved.remove(entry->second);
+    bytes_ -= entry->second.bytes;
+    budget_.used -= entry->second.bytes;
+    SavedSocket saved = std::move(entry->second.saved);
     saved_.erase(entry);
     return saved;
 }
 
-/// Takes the first of the order out, and what it speaks for.
-void SavedSockets::forget_oldest() {
-    const auto oldest = saved_.find(order_.front().first);
-    // It may have returned and left again since: then a later entry speaks for it.
-    if (oldest != saved_.end() && oldest->second.until <= order_.front().second) extract(oldest);
-    order_.pop_front();
+void SavedSockets::forget(const SavedEntry& entry) noexcept {
+    SavedSockets& owner = *entry.owner;
+    owner.extract(owner.saved_.find(entry.secret));
 }
 
-void SavedSockets::save(const Id& secret, SavedSocket saved, Millis now) {
+void SavedSockets::save(const Id& secret, SavedSocket saved, Millis now, const net::Address& address) {
     saved.until = now + window_;
     if (const auto before = saved_.find(secret); before != saved_.end()) extract(before);
-    order_.emplace_back(secret, saved.until);
-    const auto [entry, is_new] = saved_.emplace(secret, std::move(saved));
-    const std::size_t bytes = cost(entry->second);
-    bytes_ += bytes;
-    budget_.used += bytes;
-    while (saved_.size() > max_saved || (bytes_ > budget_.limit / 4 && saved_.size() > 1)) forget_oldest();
+    SavedEntry& entry = saved_[secret];
+    entry.saved = std::move(saved);
+    entry.secret = secret;
+    entry.owner = this;
+    entry.bytes = cost(entry.saved);
+    bytes_ += entry.bytes;
+    budget_.used += entry.bytes;
+    SavedPool& all = budget_.saved;
+    all.add(entry, address);
+    while (all.count() > max_saved || (all.bytes() > budget_.limit / 4 && all.count() > 1)) forget(*all.first_to_go());
 }
 
 std::optional<SavedSocket> SavedSockets::take(const Id& secret, Millis now) {
     const auto found = saved_.find(secret);
-    if (found == saved_.end() || found->second.until < now) return std::nullopt;
+    if (found == saved_.end() || found->second.saved.until < now) return std::nullopt;
     return extract(found);
 }
 
-void SavedSockets::purge(Millis now) {
-    while (!order_.empty() && order_.front().second < now) forget_oldest();
+void SavedSockets::purge(Millis now) noexcept {
+    while (budget_.saved.oldest() != nullptr && budget_.saved.oldest()->saved.until < now)
+        forget(*budget_.saved.oldest());
 }
 
 }  // namespace sio::gateway

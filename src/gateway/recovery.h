@@ -12,6 +12,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,6 +24,7 @@
 #include "cluster/stream_id.h"
 #include "gateway/frame.h"
 #include "gateway/ids.h"
+#include "net/address.h"
 
 namespace sio::gateway {
 
@@ -31,13 +33,6 @@ using base::Millis;
 /// Where in the order of a stream's packets something stands. In a cluster these are the ids of the Redis stream; a
 /// gateway alone counts under the time of its start, so that positions of another process are told apart.
 using Position = cluster::StreamId;
-
-/// Bytes that logs and saved sockets may hold together, allocation included.
-struct RecoveryBudget {
-    std::size_t limit = 64U << 20U;
-    std::size_t used = 0;
-    [[nodiscard]] bool is_over() const noexcept { return used > limit; }
-};
 
 /// After every place.
 inline constexpr Position forever{std::numeric_limits<std::uint64_t>::max(), std::numeric_limits<std::uint64_t>::max()};
@@ -61,6 +56,73 @@ struct SavedSocket {
     std::vector<Stay> stays;           ///< the rooms it was in when it left, and those it had left lately
     std::vector<std::string> granted;  ///< of the rooms, those that another node's sio-authd let it into
     Millis until = 0;
+};
+
+class SavedSockets;
+struct SavedRow;
+
+/// A saved socket where it is kept, in line with others: by time among all, and among those of its address.
+struct SavedEntry {
+    struct Links {
+        SavedEntry* older = nullptr;
+        SavedEntry* newer = nullptr;
+    };
+    SavedSocket saved;
+    Id secret;
+    SavedSockets* owner = nullptr;
+    SavedRow* row = nullptr;
+    std::size_t bytes = 0;
+    Links by_time;
+    Links in_row;
+};
+
+/// What is kept for one address.
+struct SavedRow {
+    net::Address address;
+    std::size_t bytes = 0;
+    SavedEntry* oldest = nullptr;
+    SavedEntry* newest = nullptr;
+};
+
+/// All saved sockets of all namespaces, in the order in which they go: of the address for which most is kept the
+/// oldest, so that who fills it loses his own.
+class SavedPool {
+public:
+    SavedPool() = default;
+    SavedPool(const SavedPool&) = delete;
+    SavedPool& operator=(const SavedPool&) = delete;
+
+    void add(SavedEntry& entry, const net::Address& address);
+    void remove(SavedEntry& entry) noexcept;
+    /// Null: there is none.
+    [[nodiscard]] SavedEntry* first_to_go() const noexcept {
+        return by_bytes_.empty() ? nullptr : by_bytes_.rbegin()->second->oldest;
+    }
+    [[nodiscard]] SavedEntry* oldest() const noexcept { return oldest_; }
+    [[nodiscard]] std::size_t count() const noexcept { return count_; }
+    [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
+
+    /// What a row may add to the cost of its first entry; counted with each.
+    static constexpr std::size_t row_cost = sizeof(std::pair<const net::Address, SavedRow>) +
+                                            sizeof(std::pair<std::size_t, SavedRow*>) + 10 * sizeof(void*);
+
+private:
+    void set_bytes(SavedRow& row, std::size_t bytes);
+
+    std::unordered_map<net::Address, SavedRow, net::AddressHash> rows_;
+    std::set<std::pair<std::size_t, SavedRow*>> by_bytes_;
+    SavedEntry* oldest_ = nullptr;
+    SavedEntry* newest_ = nullptr;
+    std::size_t count_ = 0;
+    std::size_t bytes_ = 0;
+};
+
+/// Bytes that logs and saved sockets may hold together, allocation included.
+struct RecoveryBudget {
+    std::size_t limit = 64U << 20U;
+    std::size_t used = 0;
+    SavedPool saved{};
+    [[nodiscard]] bool is_over() const noexcept { return used > limit; }
 };
 
 /// How long before its loss was noticed a connection may have been dead already: a ping and its time to answer, with
@@ -127,17 +189,27 @@ public:
         std::span<const std::string_view> rooms;
         std::span<const std::string_view> except;
     };
+    /// What clients of one address have caused.
+    struct Origin {
+        net::Address address;
+        std::size_t bytes = 0;
+        PositionList packets;
+    };
     struct Packet {
         Position position;
-        FrameRef frame;
+        FrameRef frame;            ///< null: the budget has taken it
+        Origin* origin = nullptr;  ///< whose client has caused it; null: none's, or the budget has taken it
         struct More {
             std::vector<FrameRef> attachments;
             std::vector<std::string> except;
         };
         std::unique_ptr<More> more;  ///< null: nothing of that
     };
-    /// Keeps a packet, with its frames in the variant that carries the position; it is above those before it.
-    void record(const Audience& to, Position position, std::span<const FrameRef> frames, Millis now);
+    /// Keeps a packet, with its frames in the variant that carries the position; it is above those before it. `from`:
+    /// the address of the client that has caused it. Where content cannot be fetched, an address that has more than a
+    /// quarter of the budget loses its own packets first, and with them only rooms that they went to forget something.
+    void record(const Audience& to, Position position, std::span<const FrameRef> frames, Millis now,
+                const net::Address& from = {});
 
     // --- reading back ---
     /// Whether an older packet is to be prepended with its frames, or none.
@@ -202,6 +274,10 @@ private:
         Millis began;
     };
 
+    void charge_origin(Packet& packet, const net::Address& from);
+    void discharge_origin(Packet& packet) noexcept;
+    bool hollow_greediest();
+    [[nodiscard]] bool is_hollow(Position position) const noexcept;
     static Packet make_packet(const Audience& to, Position position, std::span<const FrameRef> frames);
     [[nodiscard]] static std::size_t cost(const Packet& packet) noexcept;
     void add_content(std::size_t bytes) noexcept;
@@ -232,6 +308,9 @@ private:
     Position content_after_;           // the content of what lies after this is here
     bool takes_older_content_ = true;  // nothing without content lies between it and what is prepended next
     std::size_t content_bytes_ = 0;
+    std::size_t hollow_ = 0;  // packets without their frames
+    std::unordered_map<net::Address, Origin, net::AddressHash> origins_;
+    std::set<std::pair<std::size_t, Origin*>> by_bytes_;  // of origins_
 
     std::unordered_map<std::string, Room, base::KeyedHash, std::equal_to<>> rooms_;
     std::size_t index_bytes_ = 0;
@@ -245,35 +324,37 @@ private:
     mutable std::vector<Position> found_;  // scratch
 };
 
-/// Who has left a namespace lately and may return, by the secret of their pid. Counts in the budget, of which it takes
-/// at most a quarter; the oldest go.
+/// Who has left a namespace lately and may return, by the secret of their pid. Counts in the budget, of which those of
+/// all namespaces take at most a quarter; see SavedPool for who goes.
 class SavedSockets {
 public:
     SavedSockets(RecoveryBudget& budget, Millis window) : budget_(budget), window_(window) {}
-    ~SavedSockets() { budget_.used -= bytes_; }
+    ~SavedSockets();
     SavedSockets(const SavedSockets&) = delete;
     SavedSockets& operator=(const SavedSockets&) = delete;
 
-    void save(const Id& secret, SavedSocket saved, Millis now);
+    /// `address`: of its client.
+    void save(const Id& secret, SavedSocket saved, Millis now, const net::Address& address = {});
     /// Removes and returns a saved socket; nothing when unknown or expired.
     std::optional<SavedSocket> take(const Id& secret, Millis now);
     [[nodiscard]] std::size_t count() const noexcept { return saved_.size(); }
     [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
-    void purge(Millis now);
+    /// Those of all namespaces that have expired.
+    void purge(Millis now) noexcept;
 
-    /// More sockets than this are not kept; the oldest go.
+    /// More sockets than this are not kept, of all namespaces.
     static constexpr std::size_t max_saved = 100'000;
 
 private:
+    using Entries = std::unordered_map<Id, SavedEntry, IdHash>;
     [[nodiscard]] static std::size_t cost(const SavedSocket& saved) noexcept;
-    SavedSocket extract(std::unordered_map<Id, SavedSocket, IdHash>::iterator entry) noexcept;
-    void forget_oldest();
+    SavedSocket extract(Entries::iterator entry) noexcept;
+    static void forget(const SavedEntry& entry) noexcept;
 
     RecoveryBudget& budget_;
     Millis window_;
     std::size_t bytes_ = 0;
-    std::unordered_map<Id, SavedSocket, IdHash> saved_;
-    std::deque<std::pair<Id, Millis>> order_;
+    Entries saved_;
 };
 
 }  // namespace sio::gateway

@@ -84,7 +84,7 @@ public:
     void emit(const routes::Message& message, const routes::Target& target) override {
         const Event event{message.event, message.args, message.attachments};
         if (target.audience == routes::Audience::self) {
-            if (socket_ != nullptr) runner_.hub_->emit_to(*socket_, event, target.is_volatile);
+            if (socket_ != nullptr) runner_.hub_->emit_to(*socket_, event, target.is_volatile, socket_);
             return;
         }
         Selection selection;
@@ -93,7 +93,7 @@ public:
         if (target.audience == routes::Audience::others || target.audience == routes::Audience::others_in) {
             selection.except.emplace_back(sid_.view());
         }
-        runner_.hub_->emit(nsp_, selection, event, target.is_volatile, target.is_local);
+        runner_.hub_->emit(nsp_, selection, event, target.is_volatile, target.is_local, socket_);
     }
 
     void ack(std::string_view args, std::span<const std::string> attachments) override {

@@ -13,6 +13,7 @@
 namespace {
 
 using namespace sio::gateway;
+using sio::net::Address;
 
 constexpr Millis window = 120'000;
 constexpr Millis kept = window + recovery_slack;
@@ -44,10 +45,14 @@ std::vector<FrameRef> frames(std::uint64_t number, std::size_t size) {
 }
 
 /// Records the next packet of the log; its frame's text names its position.
-void record(RecoveryLog& log, Millis now, const Names& rooms = {}, const Names& except = {}, std::size_t size = 0) {
+void record(RecoveryLog& log, Millis now, const Names& rooms = {}, const Names& except = {}, std::size_t size = 0,
+            const Address& from = {}) {
     const Position position = log.advance();
-    log.record({nsp, views(rooms), views(except)}, position, frames(position.seq, size), now);
+    log.record({nsp, views(rooms), views(except)}, position, frames(position.seq, size), now, from);
 }
+
+/// 192.0.2.N.
+Address client(unsigned n) { return Address::from("192.0.2." + std::to_string(n)); }
 
 void prepend(RecoveryLog& log, std::uint64_t number, Millis sent, const Names& rooms, std::size_t size = 0) {
     const auto content = log.wants_older_content() ? frames(number, size) : std::vector<FrameRef>{};
@@ -338,6 +343,40 @@ Test(recovery, a_log_that_begins_again_has_nothing_of_before) {
 
 // --- a model --------------------------------------------------------------------------------------------------------
 
+Test(recovery, who_publishes_more_than_his_share_makes_only_his_own_rooms_forget) {
+    RecoveryBudget budget{.limit = 200'000, .used = 0};
+    RecoveryLog log{budget, alone, at(0), 0};
+    for (int i = 0; i < 10; ++i) record(log, 1'000, {"calm"}, {}, 500, client(1));
+    record(log, 1'000, {"served"}, {}, 500);  // by no client
+    record(log, 1'000, {"mixed"}, {}, 500, client(2));
+    for (int i = 0; i < 2'000; ++i) {
+        record(log, 1'001 + i, {"loud"}, {}, 1'000, client(66));
+        cr_assert(budget.used <= budget.limit, "%zu", budget.used);
+    }
+    cr_expect(covered(log, 0, 4'000, {"calm", "served"}) == Coverage::whole);
+    cr_expect(replayed(log, 0, {"calm", "served"}).size() == 11);
+    cr_expect(covered(log, 0, 4'000, {"mixed", "calm"}) == Coverage::whole);
+    cr_expect(covered(log, 0, 4'000, {"loud"}) == Coverage::forgotten);
+    cr_expect(found(log, 0, {"loud"}) == (std::vector<std::int64_t>{-1'000'000}));
+    const auto last = log.position().seq;
+    cr_expect(covered(log, last - 20, 4'000, {"loud"}) == Coverage::whole &&
+              replayed(log, last - 20, {"loud"}).size() == 20);
+    // It is as long in memory as all else.
+    log.purge(4'001 + kept);
+    cr_expect(log.packets() == 0 && budget.used == 0, "%zu", budget.used);
+}
+
+Test(recovery, with_several_who_publish_much_the_budget_holds_and_all_is_given_back) {
+    RecoveryBudget budget{.limit = 100'000, .used = 0};
+    RecoveryLog log{budget, alone, at(0), 0};
+    for (int i = 0; i < 3'000; ++i) {
+        record(log, 1'000 + i, {"r" + std::to_string(i % 50)}, {}, 300, client(static_cast<unsigned>(i % 5)));
+        cr_assert(budget.used <= budget.limit + 1'000, "%zu", budget.used);
+    }
+    log.purge(4'001 + kept);
+    cr_expect(log.packets() == 0 && budget.used == 0, "%zu", budget.used);
+}
+
 /// Random packets, rooms, sizes, budgets, times and readings back: what collect() finds is what the model finds, or the
 /// log has said that it does not know.
 Test(recovery, random_histories_agree_with_a_model) {
@@ -382,7 +421,12 @@ Test(recovery, random_histories_agree_with_a_model) {
             const auto rooms = some(2);
             const auto except = below(4) == 0 ? some(1) : std::set<std::string>{};
             const Names room_list(rooms.begin(), rooms.end());
-            record(log, now, room_list, Names(except.begin(), except.end()), below(600));
+            // Three clients, of whom the first sends most; and what no client has caused.
+            const unsigned whose = below(8);
+            record(log, now, room_list, Names(except.begin(), except.end()), below(600),
+                   whose < 4   ? client(1)
+                   : whose < 6 ? client(whose)
+                               : Address{});
             history.push_back({log.position().seq, rooms, except, now});
             if (below(10) == 0) log.purge(now);
             cr_assert(log.packets() <= 1 || budget.used <= budget.limit + 4'000, "seed %u: %zu", seed, budget.used);
@@ -487,6 +531,44 @@ Test(recovery, no_more_than_the_limit_of_sockets_are_kept_and_the_oldest_go) {
     cr_assert(!sockets.take(id("9"), 1000));
     cr_assert(sockets.take(id("10"), 1000).has_value());
     cr_assert(sockets.take(id(std::to_string(SavedSockets::max_saved + 9)), 1000).has_value());
+}
+
+Test(recovery, who_leaves_with_many_sockets_loses_his_own_and_not_those_of_others) {
+    RecoveryBudget budget{.limit = 400'000, .used = 0};
+    SavedSockets sockets{budget, window};
+    SavedSockets elsewhere{budget, window};  // another namespace
+    SavedSocket light;
+    light.stays = {{.room = "one"}};
+    for (int i = 0; i < 20; ++i) sockets.save(id("calm" + std::to_string(i)), light, 1000, client(1));
+    SavedSocket heavy;
+    for (int i = 0; i < 30; ++i) heavy.stays.push_back({.room = std::string(200, 'r') + std::to_string(i)});
+    for (int i = 0; i < 1'000; ++i) {
+        SavedSockets& into = i % 2 == 0 ? sockets : elsewhere;
+        into.save(id("loud" + std::to_string(i)), heavy, 1000, client(66));
+        cr_assert(budget.used <= budget.limit / 4 && budget.used == sockets.bytes() + elsewhere.bytes(), "%zu",
+                  budget.used);
+    }
+    cr_expect(elsewhere.take(id("loud999"), 1000).has_value() && !elsewhere.take(id("loud1"), 1000));
+    for (int i = 0; i < 20; ++i) cr_expect(sockets.take(id("calm" + std::to_string(i)), 1000).has_value(), "%d", i);
+    elsewhere.purge(1'001 + window);
+    cr_expect(sockets.count() == 0 && elsewhere.count() == 0 && budget.used == 0);
+}
+
+Test(recovery, leaving_and_returning_again_and_again_leaves_nothing_behind) {
+    RecoveryBudget budget;
+    SavedSockets sockets{budget, window};
+    for (int i = 0; i < 10'000; ++i) {
+        sockets.save(id("a"), {}, 1000, client(1));
+        cr_assert(sockets.take(id("a"), 1000).has_value());
+    }
+    cr_expect(budget.used == 0 && budget.saved.count() == 0 && budget.saved.oldest() == nullptr);
+    {
+        SavedSockets dropped{budget, window};
+        dropped.save(id("b"), {}, 1000, client(1));
+        cr_expect(budget.used > 0);
+    }
+    cr_expect(budget.used == 0 && budget.saved.first_to_go() == nullptr,
+              "a namespace that is dropped takes its own along");
 }
 
 Test(recovery, saved_sockets_take_a_quarter_of_the_budget_however_many_rooms_they_have) {
