@@ -10,6 +10,7 @@
 #include "daemon/common.h"
 #include "daemon/exit_code.h"
 #include "daemon/judge.h"
+#include "daemon/limits.h"
 #include "daemon/wrapping.h"
 #include "gateway/engine.h"
 #include "gateway/hop.h"
@@ -30,6 +31,7 @@ constexpr std::string_view about =
     "file say. See sio-gateway(8).";
 constexpr auto longest = 24h;
 constexpr std::uint32_t most_events = 1'000'000'000;  // of a rate
+constexpr std::size_t recovery_part = 8;              // recovery takes one part in so many of all memory, by default
 constexpr std::uint32_t tabs = 10;                    // that a user may have busy at a time, by default
 
 /// `/`, then visible ASCII but `?`, `#` and quotes; a slash is added at the end.
@@ -335,7 +337,7 @@ std::vector<Option> options_of(Config& c) {
                  c.recovery_window, 0ms, longest));
     add(bytes({.name = "recovery-bytes",
                .help = "Most memory for packets that clients may have missed, and for who may return; the oldest go "
-                       "first.",
+                       "first. The default is at most an eighth of memory-limit.",
                .cost = "A larger value costs that memory."},
               c.recovery_bytes, 0, std::size_t{1} << 40U));
     add(duration({.name = "recovery-wait",
@@ -626,6 +628,9 @@ daemon::Loaded settle(Config& config, std::span<Option> options, std::span<const
             config.user_rate_limit->events = std::min(most_events / tabs, config.rate_limit->events) * tabs;
         user->source = named("rate-limit")->source;
     }
+    if (named("recovery-bytes")->source == "default") {
+        config.recovery_bytes = std::min(config.recovery_bytes, memory_for_all(config) / recovery_part);
+    }
     if (daemon::wants_config(loaded.action)) complete(config, environment, findings);
     return loaded;
 }
@@ -640,6 +645,10 @@ Result<daemon::Action> load_config(Config& config, std::span<Option> options, st
 Start start(std::span<const char* const> arguments, const daemon::Environment& environment,
             const daemon::Judge<Config>& judge) {
     return daemon::start<Config>({program, about, SIO_VERSION}, arguments, environment, options_of, settle, judge);
+}
+
+std::size_t memory_for_all(const Config& config) {
+    return config.memory_limit != 0 ? config.memory_limit : daemon::memory_allowed() / 5 * 4;
 }
 
 EngineOptions engine_options(const Config& config) {

@@ -165,6 +165,9 @@ Start start(std::span<const char* const> arguments, const daemon::Environment& e
 Result<daemon::Action> load_config(Config& config, std::span<daemon::Option> options,
                                    std::span<const char* const> arguments, const daemon::Environment& environment);
 
+/// What memory-limit comes to, in bytes: as it says, or four fifths of what the system allows.
+std::size_t memory_for_all(const Config& config);
+
 /// What the engine needs of it.
 EngineOptions engine_options(const Config& config);
 

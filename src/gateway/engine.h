@@ -336,6 +336,7 @@ private:
     void rank(Session& session);
     void set_counted(Connection& connection, const net::Address& address);
     std::optional<NoSession> find_place(const net::Address& address);
+    [[nodiscard]] bool is_modest(const net::Address& address) const noexcept;
     bool displace_connection(const net::Address& newcomer);
     bool displace_session(const net::Address& newcomer);
     bool displace_own_session(const net::Address& newcomer);

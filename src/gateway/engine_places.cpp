@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "base/heap.h"
 #include "base/log.h"
 #include "gateway/connection.h"
 #include "gateway/engine.h"
@@ -14,12 +15,13 @@ using proto::CloseReason;
 namespace {
 
 // A place is left to those for so long who come from the same address as the newcomer, or from one without a crowd.
-constexpr Millis bare_grace = 1'000;      // to send a request
-constexpr Millis stranger_grace = 200;    // to join something
-constexpr Millis absent_grace = 500;      // from one poll to the next
-constexpr std::size_t crowd = 16;         // places of one rank
-constexpr std::size_t onlookers_max = 4;  // an address may have one part in so many of all places with those
-constexpr std::size_t for_memory = 2;     // strangers that go for one session while memory is short
+constexpr Millis bare_grace = 1'000;       // to send a request
+constexpr Millis stranger_grace = 200;     // to join something
+constexpr Millis absent_grace = 500;       // from one poll to the next
+constexpr std::size_t crowd = 16;          // places of one rank
+constexpr std::size_t onlookers_max = 4;   // an address may have one part in so many of all places with those
+constexpr std::size_t modest_part = 1024;  // of the memory limit: an address with less is let in when that is short
+constexpr std::size_t for_memory = 2;      // strangers that go for one session while memory is short
 
 Millis grace_of(Rank rank) noexcept {
     return rank == Rank::bare ? bare_grace : rank == Rank::stranger ? stranger_grace : absent_grace;
@@ -62,6 +64,14 @@ void Engine::set_counted(Connection& connection, const net::Address& address) {
     connection.enter(places_, address, loop_.now());
 }
 
+/// Whether an address holds so little that it has no part in what makes memory short. It may come in all the same: what
+/// it takes goes from the most expensive clients when memory is spent.
+bool Engine::is_modest(const net::Address& address) const noexcept {
+    const std::size_t in_use = base::heap::bytes_in_use();
+    return accounts_.pressure(in_use) != Accounts::Pressure::critical && !base::heap::is_spent() &&
+           address != net::Address{} && accounts_.of(address) < accounts_.limits().memory / modest_part;
+}
+
 /// Makes room for another session of this address where there is none. Nothing: there is a place.
 std::optional<NoSession> Engine::find_place(const net::Address& address) {
     if (refusing_) return NoSession::draining;
@@ -69,7 +79,7 @@ std::optional<NoSession> Engine::find_place(const net::Address& address) {
     if (is_memory_short()) {
         std::size_t gone = 0;
         while (gone < for_memory && send_away(places_.first_to_go(Rank::stranger), address)) ++gone;
-        if (gone == 0) return NoSession::memory;
+        if (gone == 0 && !is_modest(address)) return NoSession::memory;
     }
     const bool is_full = options_.max_connections != 0 && session_count_ >= options_.max_connections;
     return is_full && !displace_session(address) ? std::optional(NoSession::full) : std::nullopt;

@@ -165,7 +165,7 @@ private:
 
 Result<std::size_t> memory_limit_of(const Config& config) {
     constexpr std::size_t least = std::size_t{16} << 20U;  // for clients
-    const std::size_t limit = config.memory_limit != 0 ? config.memory_limit : daemon::memory_allowed() / 5 * 4;
+    const std::size_t limit = memory_for_all(config);
     const std::size_t resident = daemon::memory_in_use().resident;
     if (limit >= resident + least) return limit;
     return fail(Errc::config, "memory-limit: " + std::to_string(limit) + " bytes are too few; this process has " +

@@ -1,7 +1,8 @@
 // The well-behaved clients, a process of its own so that nobody else's work is in its times.
 // node crowd.mjs PORT CLIENTS: WebSockets from 127.0.1.*, each sends an event and waits for its answer once in
-// `period` ms; every 50 ms somebody new comes from 127.0.2.*. A line on stdin asks for the figures since the last one:
-// { clients, answered, open, closed, refused, longest, late99, lag } (ms; lag: how late this process itself was).
+// `period` ms; every 50 ms somebody new comes from 127.0.2.*, until the line `rest`. Each line on stdin asks for the figures
+// since the last one: { clients, answered, open, closed, refused, longest, late99, lag } (ms; lag: how late this process
+// itself was).
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { createInterface } from "node:readline";
 import { getHead, onText, pause, tcp, text, until, upgradeHead } from "./wire.mjs";
@@ -70,7 +71,8 @@ async function visit() {
     if (!isServed || !socket.seen.startsWith("HTTP/1.1 200")) refused += 1;
     socket.destroy();
 }
-(async () => { for (;;) { visit(); await pause(50); } })();
+let isResting = false;
+(async () => { for (; !isResting;) { visit(); await pause(50); } })();
 
 function report() {
     const now = performance.now();
@@ -87,6 +89,9 @@ function report() {
     delay.reset();
     return figures;
 }
-createInterface({ input: process.stdin }).on("line", () => console.log(JSON.stringify(report())));
+createInterface({ input: process.stdin }).on("line", (line) => {
+    if (line === "rest") isResting = true;
+    console.log(JSON.stringify(report()));
+});
 process.stdin.on("end", () => process.exit(0));
 console.log(JSON.stringify({ clients: joined.size }));

@@ -41,7 +41,7 @@ function helper(program, ...args) {
     createInterface({ input: child.stdout }).on("line", take);
     child.ended = new Promise((done) => child.once("close", () => { children.delete(child); take(null); done(); }));
     child.next = () => (lines.length > 0 ? Promise.resolve(lines.shift()) : new Promise((done) => waiting.push(done)));
-    child.ask = async () => { child.stdin.write("\n"); return JSON.parse(await child.next()); };
+    child.ask = async (line = "") => { child.stdin.write(`${line}\n`); return JSON.parse(await child.next()); };
     child.stop = async () => { child.kill("SIGKILL"); await child.ended; };
     return child;
 }
@@ -186,9 +186,7 @@ async function state(server) {
 
 async function longForm() {
     const minutes = Number(value("--minutes", 10));
-    // A client that has left is kept for the recovery window, at its cost and within recovery-bytes; here it is half a
-    // minute, so that what is kept for it is gone when the figures are compared.
-    const server = { ...await startOurs({ addressSpace: limit, flags: ["--recovery-window", "30s"] }), isOurs: true };
+    const server = { ...await startOurs({ addressSpace: limit }), isOurs: true };
     const people = await crowd(server, clients);
     await pause(1000);
     const before = await state(server);
@@ -210,6 +208,7 @@ async function longForm() {
             + `99 % ${figures.late99} ms, longest ${figures.longest} ms, refused ${figures.refused}, cut ${figures.closed}, turn ${number(said?.longestTurnMs)} ms, over a limit ${said?.clientsOverLimit}`);
     }
     for (const attacker of attackers) await attacker.stop();
+    await people.ask("rest");   // a visit leaves a session behind, for the 45 s that its next poll may take
     const isAlive = !server.exited();
     check(isAlive, `the process lives through it: ${server.exited()} ${isAlive ? "" : server.output().slice(-2000)}`);
     if (isAlive) {
