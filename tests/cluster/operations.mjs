@@ -24,10 +24,13 @@ const moment = new Date('2026-11-23T07:35:53.123Z');
 const answerOf = (name) => (kind, ...args) => (kind === 'silent' && name.startsWith('two') ? undefined
   : { from: name, got: args.length, ...(kind === 'binary' ? { bytes: Buffer.from(name), when: moment } : {}) });
 
+// Bytes above ASCII and a header in two lines, which are the same text whoever describes the socket.
+const oddHeaders = { 'X-Note': 'caf\xe9 \xff', 'X-List': ['a', 'b'] };
+
 const clients = new Map();   // member → {one, two, chat}
 for (const member of members) {
   const auth = { token: `of ${member.name}`, list: [1, { a: null }] };
-  const make = (name, settings) => TestClient.connect(member, { name: `${name}@${member.name}`, answer: answerOf(`${name}@${member.name}`), ...settings });
+  const make = (name, settings) => TestClient.connect(member, { name: `${name}@${member.name}`, answer: answerOf(`${name}@${member.name}`), options: { extraHeaders: oddHeaders }, ...settings });
   const one = await make('one', { rooms: ['red', 'warm', `red ${member.name}`], auth });
   const two = await make('two', { rooms: ['blue', 'warm'], transports: member === members[0] ? ['polling'] : ['polling', 'websocket'] });
   const chat = await make('chat', { rooms: ['red', 'talk'], nsp: '/chat', manager: one.manager });
@@ -222,6 +225,7 @@ async function requests() {
             'url: string', 'xdomain: boolean'], `handshake of ${client.name}`);
         same(handshake.query.EIO, '4', 'query.EIO');
         same(typeof handshake.headers.host, 'string', 'type of the host header');
+        same([handshake.headers['x-note'], handshake.headers['x-list']], ['caf\xe9 \xff', 'a, b'], `odd headers of ${client.name}`);
         truth(handshake.url.startsWith('/socket.io/?'), `url ${handshake.url}`);
         truth(Math.abs(Date.parse(handshake.time) - handshake.issued) < 1001, `time ${handshake.time}, issued ${handshake.issued}`);
         // A gateway keeps credentials to itself.
