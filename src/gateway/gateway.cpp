@@ -687,6 +687,9 @@ std::string Gateway::prometheus() {
     out.counter("sio_hops_failed_total", "Requests whose gateway on another host did not answer.",
                 hops_.stats().failures);
     out.counter("sio_hops_refused_total", "Requests at the hop listener without a valid proof.", hops_.stats().refused);
+    out.counter("sio_hops_replayed_total", "Of these, requests whose proof had been used before.",
+                hops_.stats().replayed);
+    out.gauge("sio_hop_numbers_bytes", "Memory for the proofs that were used lately.", hops_.numbers().bytes());
     out.gauge("sio_hops", "Connections passed on just now.", hops_.open());
     out.counter("sio_frames_dropped_total", "Packets dropped by the queue policy.", outbox.frames_dropped);
     out.counter("sio_frames_refused_total", "Packets for clients that were ended for a full queue.",

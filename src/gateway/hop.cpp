@@ -7,13 +7,16 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <utility>
 
 #include "base/bytes.h"
 #include "base/log.h"
@@ -27,6 +30,7 @@ constexpr std::string_view field_name = "Sio-Hop";
 constexpr std::size_t share = 256U << 10U;  // bytes passed on for one connection in a turn
 constexpr std::size_t chunk = 65536;
 constexpr Millis linger_time = 2'000;
+constexpr std::size_t least_slots = 1'024;
 
 std::string hmac_hex(std::string_view key, std::string_view text) {
     std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
@@ -34,6 +38,30 @@ std::string hmac_hex(std::string_view key, std::string_view text) {
     HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(text.data()),
          text.size(), digest.data(), &size);
     return base::to_hex(digest.data(), size);
+}
+
+std::string hex_of(std::uint64_t number) {
+    std::array<unsigned char, sizeof number> bytes{};
+    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<unsigned char>(number >> (56 - 8 * i));
+    return base::to_hex(bytes.data(), bytes.size());
+}
+
+/// The number whose 16 lower-case hexadecimal digits stand at the front.
+std::optional<std::uint64_t> number_of(std::string_view text) {
+    if (text.size() < 16) return std::nullopt;
+    std::uint64_t number = 0;
+    for (const char c : text.substr(0, 16)) {
+        const bool is_digit = c >= '0' && c <= '9';
+        if (!is_digit && (c < 'a' || c > 'f')) return std::nullopt;
+        number = number << 4U | static_cast<std::uint64_t>(is_digit ? c - '0' : c - 'a' + 10);
+    }
+    return number;
+}
+
+std::uint64_t random_number() {
+    std::uint64_t number = 0;
+    if (getrandom(&number, sizeof number, 0) != static_cast<ssize_t>(sizeof number)) std::abort();
+    return number;
 }
 
 /// A connection under way to the endpoint, or none.
@@ -108,23 +136,24 @@ Result<HopSecret> HopSecret::read(const std::string& path) {
 }
 
 std::string HopSecret::sign(std::string_view method, std::string_view target, const net::Address& client,
-                            Millis wall_clock) const {
+                            Millis wall_clock, std::uint64_t number) const {
     const std::string address = client.to_string();
     const std::string time = std::to_string(wall_clock);
     std::string text;
     for (const std::string_view part : {method, target, std::string_view(address)}) text.append(part).append("\n");
-    text += time;
-    return "1 " + address + ' ' + time + ' ' + hmac_hex(secret_, text);
+    const std::string digits = hex_of(number);
+    text.append(time).append("\n").append(digits);
+    return "2 " + address + ' ' + time + ' ' + digits + ' ' + hmac_hex(secret_, text);
 }
 
-std::optional<net::Address> HopSecret::verify(const proto::HttpHead& head, Millis wall_clock) const {
+std::optional<HopSecret::Proof> HopSecret::verify(const proto::HttpHead& head, Millis wall_clock) const {
     std::optional<std::string_view> given;
     for (std::size_t i = 0; i < head.header_count; ++i) {
         if (!base::equal_ignoring_case(head.headers[i].name, field_name)) continue;
         if (given) return std::nullopt;
         given = head.headers[i].value;
     }
-    if (!given || !given->starts_with("1 ")) return std::nullopt;
+    if (!given || !given->starts_with("2 ")) return std::nullopt;
     const std::string_view rest = given->substr(2);
     const std::size_t blank = rest.find(' ');
     if (blank == std::string_view::npos) return std::nullopt;
@@ -134,12 +163,64 @@ std::optional<net::Address> HopSecret::verify(const proto::HttpHead& head, Milli
     if (!time) return std::nullopt;
     const auto then = static_cast<Millis>(*time);
     if (then < wall_clock - max_skew || then > wall_clock + max_skew) return std::nullopt;
+    const std::size_t second = after.find(' ');
+    const auto number = second == std::string_view::npos ? std::nullopt : number_of(after.substr(second + 1));
+    if (!number) return std::nullopt;
     // What it must be, in full: nothing that is spelled in another way is taken.
-    const std::string want = sign(head.method, head.target, client, then);
+    const std::string want = sign(head.method, head.target, client, then, *number);
     if (want.size() != given->size() || CRYPTO_memcmp(want.data(), given->data(), want.size()) != 0) {
         return std::nullopt;
     }
-    return client;
+    return Proof{client, then, *number};
+}
+
+// --- each proof once ------------------------------------------------------------------------------------------------
+
+bool HopNumbers::Generation::has(std::uint64_t number) const noexcept {
+    if (slots.empty()) return false;
+    const std::size_t mask = slots.size() - 1;
+    for (std::size_t at = number & mask; slots[at] != 0; at = (at + 1) & mask) {
+        if (slots[at] == number) return true;
+    }
+    return false;
+}
+
+void HopNumbers::Generation::put(std::uint64_t number) noexcept {
+    const std::size_t mask = slots.size() - 1;
+    std::size_t at = number & mask;
+    while (slots[at] != 0) at = (at + 1) & mask;
+    slots[at] = number;
+}
+
+void HopNumbers::Generation::add(std::uint64_t number) {
+    if (2 * (count + 1) > slots.size()) {
+        const std::vector<std::uint64_t> before =
+            std::exchange(slots, std::vector<std::uint64_t>(std::max(least_slots, 2 * slots.size())));
+        for (const std::uint64_t one : before) {
+            if (one != 0) put(one);
+        }
+    }
+    put(number);
+    ++count;
+}
+
+bool HopNumbers::take(std::uint64_t number, Millis time, Millis wall_clock) {
+    // A proof is good from max_skew before its time to max_skew after it: in the generation after the next it is not.
+    if (wall_clock - turned_at_ > 2 * HopSecret::max_skew || wall_clock < turned_at_ - 2 * HopSecret::max_skew ||
+        fresh_.count >= max_each_) {
+        turn(wall_clock);
+    }
+    number = std::max<std::uint64_t>(number, 1);  // 0 is a free place
+    if (time < not_before_ || fresh_.has(number) || old_.has(number)) return false;
+    fresh_.add(number);
+    fresh_.newest = std::max(fresh_.newest, time);
+    return true;
+}
+
+void HopNumbers::turn(Millis wall_clock) {
+    if (old_.count > 0) not_before_ = std::max(not_before_, old_.newest + 1);
+    old_ = std::exchange(fresh_, {});
+    turned_at_ = wall_clock;
 }
 
 std::string with_hop_field(std::string_view head, std::string_view value) {
@@ -303,7 +384,7 @@ private:
             return false;
         }
         const std::string value =
-            hops_.secret_->sign(head.method, head.target, handover_.address, hops_.loop_.wall_clock());
+            hops_.secret_->sign(head.method, head.target, handover_.address, hops_.loop_.wall_clock(), random_number());
         std::string first = with_hop_field(text, value);
         first += bytes.substr(text.size());
         first += owner_.out;
@@ -490,10 +571,16 @@ void Hops::take(Handover handover) {
 }
 
 std::optional<net::Address> Hops::admit(const proto::HttpHead& head) {
-    auto client = secret_->verify(head, loop_.wall_clock());
-    ++(client ? stats_.in : stats_.refused);
-    if (!client) log::warn("gateway", "hop_refused", {{"target", head.path}});
-    return client;
+    const auto proof = secret_->verify(head, loop_.wall_clock());
+    const bool is_first = proof && numbers_.take(proof->number, proof->time, loop_.wall_clock());
+    ++(is_first ? stats_.in : stats_.refused);
+    if (is_first) return proof->client;
+    if (proof) ++stats_.replayed;
+    log::warn("gateway", "hop_refused",
+              {{"target", head.path},
+               {"reason", proof ? "its proof was used before: somebody listens between the gateways and sends it again"
+                                : "no valid proof: another secret, or clocks more than 30 s apart"}});
+    return std::nullopt;
 }
 
 }  // namespace sio::gateway

@@ -3,10 +3,11 @@
 //
 // The request's head is sent as it came, with one field more:
 //
-//     Sio-Hop: 1 <client's address> <milliseconds since 1970> <64 hex digits>
+//     Sio-Hop: 2 <client's address> <milliseconds since 1970> <number: 16 hex digits> <64 hex digits>
 //
-// The digits are the HMAC-SHA256, under a secret that all gateways share, of method, target, address and time, each but
-// the last followed by a line feed. A field of that name which a client sent is taken out. The owner answers one
+// The digits at the end are the HMAC-SHA256, under a secret that all gateways share, of method, target, address, time
+// and number, each but the last followed by a line feed. The number is random, and taken once: who has overheard a
+// request cannot send it again. A field of that name which a client sent is taken out. The owner answers one
 // request with `Connection: close`; a connection that became a WebSocket lasts. The bytes themselves are not encrypted:
 // hops belong in a network of their own.
 #pragma once
@@ -17,6 +18,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_set>
+#include <vector>
 
 #include "base/result.h"
 #include "gateway/engine.h"
@@ -29,6 +31,7 @@ struct HopStats {
     std::uint64_t in = 0;        ///< requests taken from another host
     std::uint64_t failures = 0;  ///< the owner was not reached, or did not answer in time
     std::uint64_t refused = 0;   ///< requests at our hop listener without a valid proof: 403
+    std::uint64_t replayed = 0;  ///< of these, those whose proof had been used already
 };
 
 /// Where the gateways of other hosts are.
@@ -60,14 +63,54 @@ public:
     explicit HopSecret(std::string secret) : secret_(std::move(secret)) {}
     [[nodiscard]] std::size_t size() const noexcept { return secret_.size(); }
 
-    /// The value of a Sio-Hop field. `wall_clock` in milliseconds since 1970.
+    /// What a field proves.
+    struct Proof {
+        net::Address client;
+        Millis time = 0;  ///< when it was signed, by the clock of who did
+        std::uint64_t number = 0;
+    };
+
+    /// The value of a Sio-Hop field. `wall_clock` in milliseconds since 1970; `number` is never used again.
     [[nodiscard]] std::string sign(std::string_view method, std::string_view target, const net::Address& client,
-                                   Millis wall_clock) const;
-    /// The client's address, when the head has exactly one field and that proves itself.
-    [[nodiscard]] std::optional<net::Address> verify(const proto::HttpHead& head, Millis wall_clock) const;
+                                   Millis wall_clock, std::uint64_t number) const;
+    /// What it proves, when the head has exactly one field and that is true and not older or newer than `max_skew`.
+    /// Whether it was there before is for HopNumbers to say.
+    [[nodiscard]] std::optional<Proof> verify(const proto::HttpHead& head, Millis wall_clock) const;
 
 private:
     std::string secret_;
+};
+
+/// The numbers of proofs that were taken, as long as they could be good a second time. At most 2 * `max_each` of them,
+/// in 16 bytes each (8 MB by default, enough for 4,000 a second); when more come within a minute, the oldest are
+/// forgotten, and every proof that was signed as early as one of those is refused.
+class HopNumbers {
+public:
+    explicit HopNumbers(std::size_t max_each = 1U << 18U) : max_each_(max_each) {}
+
+    /// Takes a number that was signed at `time`; false when it was taken before, or may have been.
+    bool take(std::uint64_t number, Millis time, Millis wall_clock);
+    /// Bytes allocated.
+    [[nodiscard]] std::size_t bytes() const noexcept {
+        return (fresh_.slots.capacity() + old_.slots.capacity()) * sizeof(std::uint64_t);
+    }
+
+private:
+    struct Generation {
+        std::vector<std::uint64_t> slots;  // at most half of them taken; 0: free
+        std::size_t count = 0;
+        Millis newest = 0;  // when the last of them was signed
+        [[nodiscard]] bool has(std::uint64_t number) const noexcept;
+        void add(std::uint64_t number);
+        void put(std::uint64_t number) noexcept;
+    };
+    void turn(Millis wall_clock);
+
+    std::size_t max_each_;
+    Generation fresh_;
+    Generation old_;
+    Millis turned_at_ = 0;
+    Millis not_before_ = 0;  // what was signed earlier may have been forgotten
 };
 
 /// The head (its final CRLFCRLF included) with `value` as its only Sio-Hop field.
@@ -91,6 +134,7 @@ public:
     /// Where others reach us, for the directory; empty before start().
     [[nodiscard]] const std::string& address() const noexcept { return address_; }
     [[nodiscard]] const HopStats& stats() const noexcept { return stats_; }
+    [[nodiscard]] const HopNumbers& numbers() const noexcept { return numbers_; }
     /// Connections passed on just now.
     [[nodiscard]] std::size_t open() const noexcept { return splices_.size(); }
 
@@ -109,6 +153,7 @@ private:
     std::string address_;
     std::unordered_set<Splice*> splices_;
     std::string buffer_;  // what is being passed on
+    HopNumbers numbers_;
     HopStats stats_;
 };
 

@@ -524,8 +524,8 @@ async function startHopGateway({ directory, secret, port, listen, host = '127.0.
   return gateway;
 }
 
-const hopField = (secret, method, target, { address = '127.0.0.1', time = Date.now() } = {}) =>
-  `Sio-Hop: 1 ${address} ${time} ${createHmac('sha256', secret).update(`${method}\n${target}\n${address}\n${time}`).digest('hex')}\r\n`;
+const hopField = (secret, method, target, { address = '127.0.0.1', time = Date.now(), number = randomBytes(8).toString('hex') } = {}) =>
+  `Sio-Hop: 2 ${address} ${time} ${number} ${createHmac('sha256', secret).update(`${method}\n${target}\n${address}\n${time}\n${number}`).digest('hex')}\r\n`;
 
 async function hopSteps(checks) {
   const directory = mkdtempSync(join(tmpdir(), 'sio-nodes-'));
@@ -609,7 +609,7 @@ async function hopSteps(checks) {
       'from the future': hopField(secret, 'GET', target, { time: Date.now() + 31_000 }),
       'for another address': hopField(secret, 'GET', target).replace('127.0.0.1', '127.0.0.2'),
       'twice': hopField(secret, 'GET', target).repeat(2),
-      'another version': hopField(secret, 'GET', target).replace('Sio-Hop: 1', 'Sio-Hop: 2'),
+      'another version': hopField(secret, 'GET', target).replace('Sio-Hop: 2', 'Sio-Hop: 1'),
       'cut short': hopField(secret, 'GET', target).replace(/.\r\n$/, '\r\n'),
     };
     for (const [what, field] of Object.entries(wrong)) {
@@ -635,6 +635,24 @@ async function hopSteps(checks) {
     const answer = await good.answer();
     same([answer.status, answer.body, /connection: close/i.test(answer.head)], [200, 'ok', true], 'the right field');
     good.socket.destroy();
+  }, { timeout: 20000 });
+
+  await checks.step('hop: a request that was overheard cannot be sent a second time', async () => {
+    const sid = await openSession(a.url);
+    const field = hopField(secret, 'POST', polling(sid));
+    const send = async () => {
+      const kept = new Kept(hopPorts[0]);
+      kept.write(`POST ${polling(sid)} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n${field}\r\n40`);
+      const { status } = await kept.answer();
+      kept.socket.destroy();
+      return status;
+    };
+    same([await send(), await send(), await send()], [200, 403, 403], 'the answers');
+    const next = hopField(secret, 'GET', polling(sid));
+    const kept = new Kept(hopPorts[0]);
+    kept.get(polling(sid), next);
+    same((await kept.answer()).status, 200, 'another request of the same session');
+    kept.socket.destroy();
   }, { timeout: 20000 });
 
   await checks.step('hop: a field that a client sends itself is not believed and does no harm', async () => {

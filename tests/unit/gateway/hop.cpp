@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -31,19 +32,26 @@ struct Request {
     proto::HttpHead head;
 };
 
-std::string good(Millis at = now) { return secret().sign("GET", target, net::Address::from("10.1.2.3"), at); }
+std::string good(Millis at = now, std::uint64_t number = 31) {
+    return secret().sign("GET", target, net::Address::from("10.1.2.3"), at, number);
+}
 
-Test(hop, the_proof_is_the_hmac_of_method_target_address_and_time) {
-    cr_expect(good() == "1 10.1.2.3 1700000000000 1cf74baf551c136de0829a60358c5d7714427c1fc44bd9cf3a5bd69ce26d31fc");
-    cr_expect(secret().sign("POST", "/socket.io/", net::Address::from("2001:db8::1"), now) ==
-              "1 2001:db8::1 1700000000000 34600d4e560d84b5554f0e32b1de680d63d99d8cf3fdbbe3c2c3a6f1b4819ca9");
+Test(hop, the_proof_is_the_hmac_of_method_target_address_time_and_number) {
+    cr_expect(
+        good() ==
+        "2 10.1.2.3 1700000000000 000000000000001f 5339c34df2bc18c40d951fa042587c4aae3649d9f6bb10271acaf3616258f743");
+    cr_expect(secret().sign("POST", "/socket.io/", net::Address::from("2001:db8::1"), now, 0xfedcba9876543210) ==
+              "2 2001:db8::1 1700000000000 fedcba9876543210 "
+              "fbe95e9824024f9acf947a5552e36fcccd0f344adbbd9c02e9d48b3ad51ed4f5");
 }
 
 Test(hop, a_true_proof_gives_the_address_of_the_client) {
     for (const char* text : {"10.1.2.3", "2001:db8::1", ""}) {
         const auto address = net::Address::from(text);
-        const Request request(secret().sign("GET", target, address, now));
-        cr_expect(secret().verify(request.head, now) == address, "'%s'", text);
+        const Request request(secret().sign("GET", target, address, now, 7));
+        const auto proof = secret().verify(request.head, now);
+        cr_assert(proof.has_value(), "'%s'", text);
+        cr_expect(proof->client == address && proof->time == now && proof->number == 7);
     }
 }
 
@@ -60,7 +68,7 @@ Test(hop, a_proof_for_something_else_or_under_another_secret_is_none) {
     cr_expect(!secret().verify(Request(good(), "POST").head, now).has_value());
     cr_expect(!secret().verify(Request(good(), "GET", "/socket.io/?sid=other").head, now).has_value());
     const HopSecret other("another secret of sixteen bytes");
-    cr_expect(!secret().verify(Request(other.sign("GET", target, {}, now)).head, now).has_value());
+    cr_expect(!secret().verify(Request(other.sign("GET", target, {}, now, 1)).head, now).has_value());
 }
 
 Test(hop, every_byte_of_the_field_counts) {
@@ -86,6 +94,39 @@ Test(hop, a_head_without_the_field_or_with_two_proves_nothing) {
                               "\r\nsio-hop: " + good() + "\r\n\r\n";
     cr_assert(!proto::parse_http_head(twice, head).has_value());
     cr_expect(!secret().verify(head, now).has_value());
+}
+
+Test(hop, a_number_is_taken_once_for_as_long_as_its_proof_is_good) {
+    HopNumbers numbers;
+    Millis at = now;
+    cr_expect(numbers.take(5, now + HopSecret::max_skew, at), "signed by a clock that is ahead");
+    for (; at <= now + 2 * HopSecret::max_skew; at += 1'000) {
+        cr_expect(!numbers.take(5, now + HopSecret::max_skew, at), "again after %lld ms",
+                  static_cast<long long>(at - now));
+        cr_expect(numbers.take(static_cast<std::uint64_t>(at), at, at), "another");
+    }
+    cr_expect(numbers.take(0, at, at) && !numbers.take(0, at, at), "0 is a number, too");
+}
+
+Test(hop, numbers_take_a_bounded_amount_of_memory_and_stay_unrepeatable) {
+    HopNumbers numbers(4'096);
+    std::size_t most = 0;
+    for (std::uint64_t i = 1; i <= 100'000; ++i) {
+        const Millis at = now + static_cast<Millis>(i / 50);
+        cr_assert(numbers.take(i * 0x9e3779b97f4a7c15U, at, at), "number %llu", static_cast<unsigned long long>(i));
+        most = std::max(most, numbers.bytes());
+        const std::uint64_t before = i / 2 + 1;  // remembered, or too old by now
+        const Millis then = now + static_cast<Millis>(before / 50);
+        cr_assert(!numbers.take(before * 0x9e3779b97f4a7c15U, then, at));
+    }
+    cr_expect(most <= 2 * 4'096 * 16, "%zu bytes", most);
+    cr_expect(!numbers.take(1, now, now + 2'001), "signed as early as what was forgotten");
+    HopNumbers quiet(4'096);
+    for (std::uint64_t i = 1; i <= 100; ++i) {
+        const Millis at = now + static_cast<Millis>(i) * 90'000;
+        cr_expect(quiet.take(i, at - HopSecret::max_skew, at),
+                  "what is forgotten with time refuses nothing that is good");
+    }
 }
 
 Test(hop, the_field_is_added_in_the_place_of_those_the_client_sent) {
@@ -114,7 +155,7 @@ Test(hop, a_secret_file_needs_sixteen_bytes_besides_its_line_feed) {
     };
     const auto one = with("0123456789abcdef\r\n");
     cr_assert(one.has_value());
-    cr_expect(one->sign("GET", "/", {}, now) == HopSecret("0123456789abcdef").sign("GET", "/", {}, now));
+    cr_expect(one->sign("GET", "/", {}, now, 1) == HopSecret("0123456789abcdef").sign("GET", "/", {}, now, 1));
     cr_expect(with("0123456789abcde\n").error().code == Errc::config);
     cr_expect(with(std::string(HopSecret::max_bytes, 'x')).has_value());
     cr_expect(!with(std::string(HopSecret::max_bytes + 1, 'x')).has_value());
