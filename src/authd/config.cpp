@@ -10,6 +10,7 @@
 #include "daemon/common.h"
 #include "daemon/exit_code.h"
 #include "daemon/judge.h"
+#include "daemon/socket_options.h"
 #include "pg/pool.h"
 #include "pg/target.h"
 #include "wire/admin.h"
@@ -155,6 +156,7 @@ std::vector<Option> options_of(Config& c) {
                               "sio/authd.sock in XDG_RUNTIME_DIR, else /tmp/sio-UID/authd.sock.",
                       .env = {"SIO_AUTHD"}},
                      c.control));
+    daemon::add_socket_options(table, group);
 
     group = "Sessions of Auth.js and NextAuth";
     add(daemon::text(

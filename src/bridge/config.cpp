@@ -16,6 +16,7 @@
 #include "bridge/listen_address.h"
 #include "daemon/exit_code.h"
 #include "daemon/judge.h"
+#include "daemon/socket_options.h"
 #include "routes/topics.h"
 #include "wire/admin.h"
 
@@ -368,6 +369,7 @@ std::vector<Option> options_of(Config& c) {
                               "in XDG_RUNTIME_DIR, else /tmp/sio-UID/bridge.sock.",
                       .env = {"SIO_BRIDGE"}},
                      c.control));
+    daemon::add_socket_options(table, group);
     add(name_text({.name = "node",
                    .value = "NAME",
                    .help = "This bridge's name among others, the same at each start; two on one host need different "

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "net/listener.h"
+#include "net/socket_path.h"
 
 namespace sio::daemon {
 
@@ -127,7 +128,7 @@ void LineServer::stop_listening() {
     if (path_.empty()) return;
     loop_.unwatch(listener_.get(), *this);
     listener_.reset();
-    unlink(path_.c_str());
+    net::remove_socket(path_);
     path_.clear();
 }
 
@@ -138,6 +139,11 @@ void LineServer::on_ready(std::uint32_t) {
             if (errno == EINTR || errno == ECONNABORTED) continue;
             if (errno != EAGAIN) log::warn(options_.component, "accept_failed", {{"error", errno}});
             return;
+        }
+        if (const auto known = net::check_client(fd); !known) {
+            log::warn(options_.component, "peer_refused", {{"path", path_}, {"reason", known.error().what}});
+            close(fd);
+            continue;
         }
         auto* client = new Client(*this, fd, next_client_++);
         if (!loop_.watch(fd, *client)) {

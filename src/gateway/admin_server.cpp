@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "gateway/verbs.h"
 #include "net/listener.h"
+#include "net/socket_path.h"
 
 namespace sio::gateway {
 
@@ -195,7 +196,7 @@ void AdminServer::stop_listening() {
     if (path_.empty()) return;
     loop_.unwatch(listener_.get(), *this);
     listener_.reset();
-    unlink(path_.c_str());
+    net::remove_socket(path_);
     path_.clear();
 }
 
@@ -203,6 +204,11 @@ void AdminServer::on_ready(std::uint32_t) {
     for (;;) {
         const int fd = accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) return;
+        if (const auto known = net::check_client(fd); !known) {
+            log::warn("admin", "peer_refused", {{"path", path_}, {"reason", known.error().what}});
+            close(fd);
+            continue;
+        }
         auto* client = new Client(*this, fd, next_client_++);
         if (!loop_.watch(fd, *client)) {
             delete client;

@@ -11,6 +11,7 @@
 #include "daemon/exit_code.h"
 #include "daemon/judge.h"
 #include "daemon/limits.h"
+#include "daemon/socket_options.h"
 #include "daemon/wrapping.h"
 #include "gateway/engine.h"
 #include "gateway/hop.h"
@@ -599,6 +600,7 @@ std::vector<Option> options_of(Config& c) {
                  "in XDG_RUNTIME_DIR, else /tmp/sio-UID/gateway.sock.",
          .env = {"SIO_CONTROL"}},
         c.control));
+    daemon::add_socket_options(table, group);
     add(duration({.name = "drain-deadline",
                   .help = "How long clients are told to leave after SIGTERM before the program ends.",
                   .cost = "A larger value spreads their return wider and ends later."},

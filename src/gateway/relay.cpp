@@ -15,6 +15,7 @@
 
 #include "base/keyed_hash.h"
 #include "base/log.h"
+#include "net/socket_path.h"
 
 namespace sio::gateway {
 
@@ -305,7 +306,7 @@ Relay::Relay(net::Loop& loop, Engine& engine) : loop_(loop), engine_(engine) {}
 Relay::~Relay() {
     if (listener_ != nullptr) {
         loop_.unwatch(listener_->fd(), *listener_);
-        unlink(own_path_.c_str());
+        net::remove_socket(own_path_);
     }
     for (auto& [tag, peer] : peers_) loop_.unwatch(peer->fd(), *peer);
     for (auto& source : sources_) loop_.unwatch(source->fd(), *source);
@@ -327,7 +328,7 @@ void Relay::sweep() const {
         if (!name.ends_with(suffix) || !Tag::is_tag(std::string_view(name).substr(0, name.size() - suffix.size()))) {
             continue;
         }
-        if (!connect_to(at->path().string()) && errno == ECONNREFUSED) unlink(at->path().c_str());
+        if (!connect_to(at->path().string()) && errno == ECONNREFUSED) net::remove_socket(at->path().string());
     }
 }
 
@@ -340,10 +341,10 @@ Result<base::UniqueFd> Relay::listen() {
     base::UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     const auto lost = [&] {
         const std::string reason = std::strerror(errno);
-        unlink(first.c_str());
+        net::remove_socket(first);
         return fail(Errc::io, "cannot listen in '" + folder_ + "': " + reason);
     };
-    unlink(first.c_str());
+    net::remove_socket(first);
     const mode_t before = umask(0177);
     const bool bound = fd && bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
     const int reason = errno;
@@ -361,10 +362,8 @@ Result<base::UniqueFd> Relay::listen() {
 
 Result<void> Relay::start(const std::string& folder) {
     folder_ = folder;
-    std::error_code error;
-    if (!fs::exists(folder_, error)) {
-        fs::create_directories(folder_, error);
-        chmod(folder_.c_str(), 0700);
+    if (auto safe = net::prepare_socket_folder(path_of("TAGS")); !safe) {
+        return fail(Errc::io, "cannot listen in '" + folder_ + "': " + safe.error().what);
     }
     sweep();
     auto fd = listen();
@@ -400,7 +399,7 @@ Forwarder::Reach Relay::reach(const Tag& tag) {
     const std::string path = path_of(tag.view());
     base::UniqueFd fd = connect_to(path);
     if (!fd) {
-        if (errno == ECONNREFUSED) unlink(path.c_str());  // its process is gone
+        if (errno == ECONNREFUSED) net::remove_socket(path);  // its process is gone
         if (errno != EAGAIN && errno != EMFILE && errno != ENFILE) return Reach::unknown;
         ++stats_.full;
         return Reach::full;

@@ -10,7 +10,8 @@
 
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
+
+#include "net/socket_path.h"
 
 namespace sio::net {
 
@@ -64,11 +65,15 @@ Result<base::UniqueFd> listen_unix(const std::string& path) {
     }
     std::memcpy(address.sun_path, path.data(), path.size());
     const auto* raw = reinterpret_cast<const sockaddr*>(&address);
-    const std::filesystem::path directory = std::filesystem::path(path).parent_path();
-    std::error_code ignored;
-    if (!directory.empty() && !std::filesystem::exists(directory, ignored)) {
-        std::filesystem::create_directories(directory, ignored);
-        chmod(directory.c_str(), 0700);
+    if (auto safe = prepare_socket_folder(path); !safe) {
+        return fail(safe.error().code == Errc::usage ? Errc::usage : Errc::io,
+                    "cannot listen on " + path + ": " + safe.error().what);
+    }
+    struct stat before_us {};
+    if (lstat(path.c_str(), &before_us) == 0 && !S_ISSOCK(before_us.st_mode)) {
+        return fail(Errc::io, "cannot listen on " + path +
+                                  ": there is a file that is no socket, and it is left as it is (move it away, or "
+                                  "choose another path)");
     }
     base::UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (fd.get() < 0) return system_error("cannot make a socket for " + path);
@@ -77,8 +82,9 @@ Result<base::UniqueFd> listen_unix(const std::string& path) {
         return fail(Errc::io,
                     "cannot listen on " + path + ": another process answers there (choose another --control)");
     }
-    if (errno == ECONNREFUSED) unlink(path.c_str());
-    const mode_t before = umask(0177);
+    if (errno == ECONNREFUSED) remove_socket(path);
+    // Others reach it only where they are trusted by name; check_client() sees who they are.
+    const mode_t before = umask(trusts_others() ? 0111 : 0177);
     const int bound = bind(fd.get(), raw, sizeof address);
     const int bind_errno = errno;
     umask(before);

@@ -16,8 +16,9 @@ namespace sio::net {
 /// Errors: `usage` when `host` is no address; `io` with the system's reason (in use, not permitted, not available).
 Result<base::UniqueFd> listen_tcp(const std::string& host, std::uint16_t port, bool share = false);
 
-/// Listens on a Unix socket with mode 0600, non-blocking. A missing directory is made (mode 0700). A socket file left
-/// by a process that is gone is replaced; one that somebody answers on is an error. Errors: `io`.
+/// Listens on a Unix socket with mode 0600 (0666 when trust_users() names others), non-blocking. Its folder is made when
+/// it is missing (mode 0700), and must be safe; see socket_path.h. A socket file left by a process that is gone is
+/// replaced; one that somebody answers on is an error, and so is a file of another kind. Errors: `usage`, `io`.
 Result<base::UniqueFd> listen_unix(const std::string& path);
 
 /// The port a TCP listener was given (for port 0).

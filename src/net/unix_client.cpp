@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "net/socket_path.h"
+
 namespace sio::net {
 
 namespace {
@@ -34,11 +36,15 @@ Result<UnixClient> UnixClient::connect(const std::string& path) {
         return fail(Errc::usage, "the path is longer than " + std::to_string(sizeof address.sun_path - 1) + " bytes");
     std::memcpy(address.sun_path, path.data(), path.size());
 
+    const auto users = users_of_socket(path);
+    if (!users && users.error().code == Errc::not_found) return fail(Errc::not_found, "no such file");
+    if (!users) return tl::unexpected(users.error());
     base::UniqueFd fd{socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
     if (!fd) return fail(Errc::io, std::strerror(errno));
     // A Unix socket connects at once or not at all.
     if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
         return tl::unexpected<Error>(connect_error(errno));
+    if (auto known = check_peer(fd.get(), *users); !known) return tl::unexpected(known.error());
     return UnixClient{std::move(fd)};
 }
 

@@ -17,7 +17,8 @@ class UnixClient {
 public:
     /// Connects to the socket at `path`.
     ///
-    /// Errors: `not_found` when there is no such file; `denied` when this user may not open it; `unavailable` when
+    /// Errors: `not_found` when there is no such file; `denied` when this user may not open it, when others can put
+    /// another socket in its place, or when who listens is not trusted (socket_path.h); `unavailable` when
     /// nobody listens there any more, or too many wait; `usage` when the path is longer than the system takes (107
     /// bytes); `io` for the rest. `what` is the reason only ("no such file"): the caller knows whom it wanted.
     static Result<UnixClient> connect(const std::string& path);

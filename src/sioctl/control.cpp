@@ -3,7 +3,11 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
+#include <vector>
+
+#include "net/socket_path.h"
 
 namespace sio::sioctl {
 
@@ -11,6 +15,23 @@ int poll_timeout(const Deadline& deadline) {
     if (!deadline) return -1;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline - Clock::now()).count();
     return static_cast<int>(std::clamp<std::int64_t>(left, 0, 3'600'000));
+}
+
+Outcome<void> trust_socket_users() {
+    const char* const variable = std::getenv("SIO_SOCKET_USERS");
+    std::vector<std::string> names;
+    std::string_view rest = variable == nullptr ? "" : variable;
+    while (!rest.empty()) {
+        const std::size_t comma = std::min(rest.find(','), rest.size());
+        std::string name(rest.substr(0, comma));
+        std::erase(name, ' ');
+        if (!name.empty()) names.push_back(std::move(name));
+        rest.remove_prefix(std::min(comma + 1, rest.size()));
+    }
+    if (const auto known = net::trust_users(names); !known) {
+        return give_up(exit_code::usage, "SIO_SOCKET_USERS: " + known.error().what);
+    }
+    return {};
 }
 
 Outcome<Control> Control::open(const std::string& path, const Deadline& deadline, const Peer& peer) {
@@ -22,7 +43,9 @@ Outcome<Control> Control::open(const std::string& path, const Deadline& deadline
                        : usage ? exit_code::usage
                                : exit_code::unavailable,
                        "cannot reach " + std::string(peer.name) + " at " + path + ": " + socket.error().what +
-                           (denied  ? std::string("; its socket is for the user who runs it")
+                           (denied  ? std::string(socket.error().what == "permission denied"
+                                                      ? "; its socket is for the user who runs it"
+                                                      : "")
                             : usage ? std::string()
                                     : "; is " + std::string(peer.program) + " running?") +
                            " (" + std::string(peer.option) + " PATH)");

@@ -12,6 +12,9 @@
 
 namespace sio::sioctl {
 
+/// Takes the users of SIO_SOCKET_USERS, divided at commas, for trusted. Failure: 64 when one of them is no user.
+Outcome<void> trust_socket_users();
+
 using Clock = std::chrono::steady_clock;
 using Deadline = std::optional<Clock::time_point>;  ///< nothing: for ever
 

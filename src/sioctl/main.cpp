@@ -3,9 +3,11 @@
 
 #include "sioctl/answer.h"
 #include "sioctl/command_line.h"
+#include "sioctl/control.h"
 
 int main(int argc, char** argv) {
     using namespace sio::sioctl;
+    if (const auto trusted = trust_socket_users(); !trusted) return finish(trusted.error());
     const auto invocation = parse_command_line(argc, argv);
     if (invocation) return invocation->command->run(*invocation);
     if (invocation.error().exit != exit_code::ok) return finish(invocation.error());
