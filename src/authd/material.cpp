@@ -209,6 +209,7 @@ void check_material(const Config& config, const daemon::Environment& environment
     if (config.redis_endpoint) daemon::judge_redis(*config.redis_endpoint, findings);
     findings.check(daemon::check_file("jwks-ca", config.jwks_ca));
     findings.check(daemon::check_log_file(config.log.file));
+    findings.check(daemon::check_socket_path("control", config.control));
     auto material = read_material(config, environment);
     if (!findings.check(material)) return;
     // A daemon that runs says these itself, each time it reads the files.

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "bridge/bridge.h"
 #include "bridge/config.h"
+#include "bridge/listen_address.h"
 #include "bridge/online.h"
 #include "daemon/exit_code.h"
 #include "daemon/judge.h"
@@ -45,6 +46,12 @@ void judge_files(daemon::Action action, const bridge::Config& config, daemon::Fi
         for (const std::string& warning : (*routes)->warnings()) findings.warn(warning);
     }
     findings.check(daemon::check_log_file(config.log.file));
+    findings.check(daemon::check_socket_path("control", config.control));
+    if (const auto address = bridge::parse_listen_address(config.listen);
+        address && !daemon::is_of_this_host(address->host)) {
+        findings.warn("listen: whoever reaches " + config.listen +
+                      " reads metrics and health there: let no strangers reach it, or give 127.0.0.1:PORT");
+    }
     if (config.redis_endpoint) daemon::judge_redis(*config.redis_endpoint, findings);
     bool is_readable = true;
     for (const auto& [option, path] : {std::pair{"ca-file", &config.ca_file}, std::pair{"cert-file", &config.cert_file},

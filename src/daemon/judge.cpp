@@ -75,6 +75,10 @@ Result<void> check_origin(std::string_view text) {
     return {};
 }
 
+bool is_of_this_host(std::string_view host) noexcept {
+    return host.starts_with("127.") || host == "::1" || host.starts_with("::ffff:127.");
+}
+
 Result<void> check_file(std::string_view option, const std::string& path) {
     if (path.empty()) return {};
     const auto wrong = [&](const char* reason) {
@@ -111,6 +115,27 @@ Result<void> check_log_file(const std::string& path) {
     const bool is_there = ::access(path.c_str(), F_OK) == 0;
     if (::access(is_there ? path.c_str() : folder.c_str(), W_OK) == 0) return {};
     return fail(Errc::io, "log-file: cannot write " + path + ": " + std::strerror(errno));
+}
+
+Result<void> check_socket_path(std::string_view option, const std::string& path) {
+    const auto wrong = [option](const std::string& what) { return fail(Errc::io, std::string(option) + ": " + what); };
+    struct stat about {};
+    if (::stat(path.c_str(), &about) == 0 && !S_ISSOCK(about.st_mode)) {
+        return wrong(path + " is there already, and no socket: name another path, or remove it");
+    }
+    // Folders that are missing are made.
+    std::string folder = path;
+    int reason = ENOENT;
+    do {
+        const std::size_t slash = folder.rfind('/');
+        folder = slash == std::string::npos ? "." : slash == 0 ? "/" : folder.substr(0, slash);
+        reason = ::stat(folder.c_str(), &about) == 0 ? 0 : errno;
+    } while (reason == ENOENT && folder.size() > 1);
+    if (reason == 0 && !S_ISDIR(about.st_mode)) reason = ENOTDIR;
+    if (reason == 0 && ::access(folder.c_str(), W_OK | X_OK) != 0) reason = errno;
+    if (reason == 0) return {};
+    return wrong("cannot make a socket in " + folder + ": " + std::strerror(reason) +
+                 ": name a folder that this user may write to");
 }
 
 void judge_redis(const redis::Endpoint& endpoint, Findings& findings) {

@@ -14,6 +14,9 @@ namespace sio::daemon {
 /// scheme's own; or `null` or `file://`, as pages of no host have it. Errors: `malformed`, with what to write instead.
 Result<void> check_origin(std::string_view text);
 
+/// Whether only this host reaches what listens on the address `host`.
+[[nodiscard]] bool is_of_this_host(std::string_view host) noexcept;
+
 /// Whether the file can be read; nothing when the path is empty. Errors: `config`, that begin with `option`.
 Result<void> check_file(std::string_view option, const std::string& path);
 
@@ -28,6 +31,10 @@ void warn_of_length(std::string_view place, std::size_t bytes, Findings& finding
 
 /// Whether the log's file can be written. Errors: `io`, as opening it has.
 Result<void> check_log_file(const std::string& path);
+
+/// Whether a socket can be made at `path`: what is there already is a socket, and the nearest folder that is there can
+/// be written to. Errors: `io`, that begin with `option`, as listening has.
+Result<void> check_socket_path(std::string_view option, const std::string& path);
 
 /// Whether the certificates and keys of a Redis can be used, and who may read the key.
 void judge_redis(const redis::Endpoint& endpoint, Findings& findings);

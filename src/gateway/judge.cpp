@@ -4,6 +4,7 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <variant>
 
 #include "daemon/exposition.h"
@@ -16,10 +17,6 @@
 namespace sio::gateway {
 
 namespace {
-
-bool is_of_this_host(const std::string& host) noexcept {
-    return host.starts_with("127.") || host == "::1" || host.starts_with("::ffff:127.");
-}
 
 /// What the lists of a routes file ask of others.
 struct Needs {
@@ -60,6 +57,7 @@ public:
         hop();
         if (config_.redis_endpoint) daemon::judge_redis(*config_.redis_endpoint, findings_);
         findings_.check(daemon::check_log_file(config_.log.file));
+        findings_.check(daemon::check_socket_path("control", config_.control));
         if (!config_.demo_dir.empty() && config_.demo)
             findings_.check(daemon::check_file("demo", config_.demo_dir + "/index.html"));
         origins();
@@ -133,10 +131,31 @@ private:
                 "cors-origin: true with cors-credentials lets every page of the web act with a user's "
                 "cookies: name the origins");
         }
+        for (const std::string& origin : cors.origins) judge_expression(origin);
+    }
+
+    /// Of an origin that is an expression, with cookies.
+    void judge_expression(const std::string& origin) {
+        if (origin.size() < 3 || !origin.starts_with('/') || !origin.ends_with('/')) return;
+        const auto matches = [&origin](std::string_view page) {
+            CorsOptions options;
+            options.origins.push_back(origin);
+            const auto one = Cors::create(std::move(options));
+            return one && one->admits(page, "");
+        };
+        if (matches("https://a-stranger.invalid") || matches("http://a-stranger.invalid")) {
+            findings_.warn("cors-origin: " + origin +
+                           " with cors-credentials lets every page of the web act with a user's cookies: name the "
+                           "origins");
+        } else if (!origin.ends_with("$/") || !origin.starts_with("/^")) {
+            findings_.warn("cors-origin: " + origin +
+                           " also matches origins that only hold it, such as https://example.org.a-stranger.invalid: "
+                           "begin it with ^ and end it with $");
+        }
     }
 
     void who_may_come() {
-        const bool is_local = std::ranges::all_of(config_.hosts, is_of_this_host);
+        const bool is_local = std::ranges::all_of(config_.hosts, daemon::is_of_this_host);
         if (config_.auth == AuthMode::dev) {
             findings_.warn(
                 "auth: dev believes every token, so that anybody is whom he says he is: give --auth authd "

@@ -70,6 +70,8 @@ const mistakes = [
   ['gateway', ['--cors-origin', '/(/'], {}, 78, 'cannot use origin /(/:'],
   ['gateway', ['--cors-origin', '*', '--cors-credentials'], {}, 78, 'cors-credentials: browsers refuse cookies from the cors-origin *: name the origins'],
   ['gateway', ['--cors-origin', 'true', '--cors-credentials'], {}, 0, "cors-origin: true with cors-credentials lets every page of the web act with a user's cookies"],
+  ['gateway', ['--cors-origin', '/^https?:/', '--cors-credentials'], {}, 0, 'cors-origin: /^https?:/ with cors-credentials lets every page of the web act'],
+  ['gateway', ['--cors-origin', '/shop\\.example/', '--cors-credentials'], {}, 0, 'begin it with ^ and end it with $'],
   ['gateway', ['--cors-credentials'], {}, 0, 'cors-credentials: it does nothing without a cors-origin'],
   ['authd', ['--origin', 'https://a.example/x'], {}, 78, "origin: 'https://a.example/x' is not like https://example.org, without a path: write 'https://a.example'"],
   ['authd', [], { SOCKET_IO_CORS_ORIGIN: '*' }, 0, "SOCKET_IO_CORS_ORIGIN: '*' is no exact origin; cookies of its pages are refused"],
@@ -109,6 +111,9 @@ const mistakes = [
   ['gateway', ['--host', '0.0.0.0'], {}, 0, 'auth: none lets everybody in, on an address that others reach'],
   ['gateway', ['--max-connections-per-address', '20'], {}, 0, 'max-connections-per-address: behind a proxy of this host all clients have one address'],
   ['gateway', ['--events-lifecycle', 'on'], {}, 0, 'events-lifecycle: it needs a Redis to write to: give --redis'],
+  ['gateway', ['--control', join(file('no-folder', ''), 'g.sock')], {}, 69, 'control: cannot make a socket in '],
+  ['authd', ['--control', file('no-socket', 'a note\n')], {}, 69, 'no-socket is there already, and no socket: name another path, or remove it'],
+  ['bridge', ['--control', join(file('no-folder-2', ''), 'run', 'b.sock')], {}, 69, 'Not a directory: name a folder that this user may write to'],
   ['gateway', ['--memory-limit', '1MB'], {}, 78, 'memory-limit: 1048576 bytes are too few'],
   // sio-authd
   ['authd', [], { AUTH_SECRET: '' }, 78, 'there is nothing to know anybody by: give secret-file or AUTH_SECRET'],
@@ -139,6 +144,7 @@ const mistakes = [
   ['bridge', ['--routes', '/nonexistent.json'], {}, 78, 'routes: cannot read /nonexistent.json: No such file or directory'],
   ['bridge', ['--routes', routes({ topics: { 'sio.dlq': [{ emit: 'e', to: 'all' }] } }), '--dead-letter-topic', 'sio.dlq'], {}, 78, 'dead letters are written to this topic'],
   ['bridge', ['--listen', 'everywhere'], {}, 78, "listen: 'everywhere'"],
+  ['bridge', ['--listen', '0.0.0.0:0'], {}, 0, 'listen: whoever reaches 0.0.0.0:0 reads metrics and health there'],
   ['bridge', ['--events-stream', ''], {}, 78, 'there is nothing to do: give --routes with topics to consume, or an events-stream'],
 ];
 
