@@ -130,15 +130,16 @@ await checks.step('attachments that do not come in time end the connection', () 
   truth(!other.ended, 'whose attachments have come stays');
 }));
 
-await checks.step('when memory is short the most expensive go, new clients are refused and told when to come, and all is well again', () => withGateway({ '--memory-limit': '60MB', '--address-bytes': '1GB' }, async (server, open) => {
+await checks.step('when memory is short the most expensive go, their addresses get no more in, others do, and all is well again', () => withGateway({ '--memory-limit': '60MB', '--address-bytes': '1GB' }, async (server, open) => {
   const calm = await open();
   const began = resident(server);
   const hostile = [];
   for (let i = 0; i < 12; i += 1) hostile.push(await open(`127.0.1.${i + 1}`));
-  const handshake = () => httpGet(`${server.url}/socket.io/?EIO=4&transport=polling`);
+  const handshake = (localAddress) => httpGet(`${server.url}/socket.io/?EIO=4&transport=polling`, { localAddress });
   for (const tcp of hostile.slice(0, 9)) hold(tcp, 4 * MiB);
   await until(3000, async () => (await httpGet(`${server.url}/ready`)).status === 503, 'GET /ready = 503');
-  same((await handshake()).status, 503, 'status of a handshake while memory is short');
+  same((await handshake('127.0.1.1')).status, 503, 'status of a handshake while memory is short, where much of it is');
+  same((await handshake('127.0.1.99')).status, 200, 'status of a handshake while memory is short, where nothing of it is');
   for (const tcp of hostile.slice(9)) hold(tcp, 4 * MiB);
   await until(5000, () => hostile.some((tcp) => tcp.ended), 'some to be ended');
   truth(await metric(server, 'sio_clients_over_limit_total{limit="memory-limit"}') > 0, 'clients ended');

@@ -318,7 +318,7 @@ Test(steps, templates) {
         template_of(R"({"all": "{event.args}", "one": "{event.0.a.b}", "text": "x {event.1} y"})");
     for (const char* unit : {R"({"a":{"b":[]}},)", R"("\\\"\u00e9",)", R"([],)", R"({"num":"0"},)", "1,"}) {
         expect_linear(
-            unit, 500, [=](std::size_t n) { return R"({"a":{"b":1}},"t",)" + repeat(unit, n) + "0"; },
+            unit, 5000, [=](std::size_t n) { return R"({"a":{"b":1}},"t",)" + repeat(unit, n) + "0"; },
             [&](std::string_view text) {
                 routes::Context context;
                 context.event = "\"ask\"";

@@ -169,9 +169,9 @@ export async function lowPort() {
 }
 
 /** One HTTP request of its own connection; gives {status, headers, body}. */
-export function httpGet(url, { method = 'GET', headers = {}, body, timeout = 5000 } = {}) {
+export function httpGet(url, { method = 'GET', headers = {}, body, timeout = 5000, localAddress } = {}) {
   return new Promise((done, fail) => {
-    const request = http.request(url, { method, headers, agent: false, timeout }, (response) => {
+    const request = http.request(url, { method, headers, agent: false, timeout, localAddress }, (response) => {
       const parts = [];
       response.on('data', (part) => parts.push(part));
       response.on('end', () => done({
