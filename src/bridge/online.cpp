@@ -188,6 +188,7 @@ std::vector<daemon::RedisCommand> redis_commands(const Config& config) {
         commands.at("~" + config.stream + "*");
         for (const std::string& key : cluster::streams_to_read(config.stream, config.stream_count)) {
             commands.add({"XADD", key, "x", "f", "v"}).add({"XTRIM", key, "MINID", "x"});
+            commands.add({"XLEN", key}).add({"MEMORY", "USAGE", key}).add({"XRANGE", key, "0-1", "0-1"});
         }
         const std::string offsets = "sio:offsets:check";
         commands.at("~sio:offsets:*").add({"HGET", offsets, "f"}).add({"HSET", offsets, "f", "v", "odd"});

@@ -67,7 +67,7 @@ bool subscribes(const RedisCommand& command) { return command.words.front().ends
 }  // namespace
 
 std::string RedisCommand::right() const {
-    constexpr std::array containers = {"CLIENT", "SCRIPT", "PUBSUB", "XINFO", "XGROUP"};
+    constexpr std::array containers = {"CLIENT", "SCRIPT", "PUBSUB", "XINFO", "XGROUP", "MEMORY"};
     std::string right = '+' + words.front();
     if (std::ranges::find(containers, words.front()) != containers.end()) right += '|' + words[1];
     std::ranges::transform(right, right.begin(),

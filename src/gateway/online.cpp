@@ -54,10 +54,13 @@ void add_streams(RedisCommands& commands, const Config& config) {
     for (const std::string& key : cluster::streams_to_read(config.redis_stream, config.redis_stream_count)) {
         commands.add({"XADD", key, "x", "f", "v"}).add({"XREAD", "COUNT", "1", "STREAMS", key, "$"});
         commands.add({"XRANGE", key, "0-1", "0-1"}).add({"XREVRANGE", key, "0-1", "0-1"}).add({"XINFO", "STREAM", key});
+        commands.add({"XLEN", key}).add({"MEMORY", "USAGE", key}).add({"XTRIM", key, "MAXLEN", "x"});
     }
     if (config.events_stream.empty()) return;
     commands.at("~" + config.events_stream + "*").add({"XADD", config.events_stream, "x", "f", "v"});
     commands.add({"HGET", config.events_stream + ":seq", "f"});
+    const std::string absent = config.events_stream + ":check";
+    commands.add({"XINFO", "GROUPS", absent}).add({"XPENDING", absent, "check"});
 }
 
 /// Exactly as a gateway subscribes: Redis compares a pattern with those of a user sign by sign.
