@@ -7,8 +7,8 @@ add_link_options(-pie LINKER:-z,relro LINKER:-z,now LINKER:-z,noexecstack)
 
 # Of the code in src/; not with a sanitizer, which looks at the same and more. FORTIFY asks for an optimized build. Shadow
 # stacks are marked by hand: the C library's own start files have no mark, which would take it from the whole program.
-# The delivery path can afford all of it: about 90 instructions more for each delivery of some 6 us, most of which the kernel
-# spends, and no difference that the bench fanout-1000 could tell.
+# It costs about 90 instructions more for each delivery (521 before) of some 5 us, most of which the kernel spends; the bench
+# fanout-1000 varies by more than that.
 add_library(sio_hardening INTERFACE)
 if(NOT SIO_SANITIZE AND NOT SIO_FUZZ)
   set(optimized "$<NOT:$<CONFIG:Debug>>")
