@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "gateway/verbs.h"
@@ -876,7 +877,9 @@ void AdminServer::finish_call(std::uint64_t number, HandAnswer answer) {
     if (found == calls_.end()) return;
     auto call = std::move(found->second);
     calls_.erase(found);
-    if (const auto of = calls_of_socket_.find(call->sid); --of->second == 0) calls_of_socket_.erase(of);
+    const auto calls_of = calls_of_socket_.find(call->sid);
+    SIO_CHECK(calls_of != calls_of_socket_.end());
+    if (--calls_of->second == 0) calls_of_socket_.erase(calls_of);
     call->disarm();
     auto done = std::move(call->done);
     finished_calls_.clear();

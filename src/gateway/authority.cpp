@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/json.h"
 #include "base/keyed_hash.h"
 #include "base/log.h"
@@ -326,6 +327,7 @@ private:
         open_.erase(found);
         open_bytes_ -= question.line.size();
         const auto share = shares_.find(question.asker);
+        SIO_CHECK(share != shares_.end());
         share->second.bytes -= question.line.size();
         if (--share->second.questions == 0) shares_.erase(share);
         if (!question.decide) {

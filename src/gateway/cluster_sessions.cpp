@@ -8,6 +8,7 @@
 // it. Node servers take a session with GET and DEL, and may do so with ours.
 #include <algorithm>
 
+#include "base/check.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "gateway/cluster_parts.h"
@@ -227,7 +228,9 @@ bool Cluster::send_claim(const std::string& pid, std::function<void(const Reply*
 bool Cluster::send_take(std::initializer_list<std::string_view> command, const std::string& pid,
                         std::function<void(const Reply*)> done) {
     const bool is_sent = commands_.send(command, [this, pid, done = std::move(done)](const Reply* reply) {
-        if (const auto take = takes_.find(pid); --take->second == 0) takes_.erase(take);
+        const auto take = takes_.find(pid);
+        SIO_CHECK(take != takes_.end());
+        if (--take->second == 0) takes_.erase(take);
         if (done) done(reply);
     });
     if (is_sent) ++takes_[pid];

@@ -262,6 +262,8 @@ public:
 
     /// The session in a slot; null once it is closed.
     [[nodiscard]] Session* session(Slot slot) noexcept;
+    /// The address of the client in a slot, until the app's on_close() has returned.
+    [[nodiscard]] const net::Address& address(Slot slot) const { return sessions_[slot]->address; }
     [[nodiscard]] std::size_t session_count() const noexcept { return session_count_; }
     [[nodiscard]] std::size_t connection_count() const noexcept { return connection_count_; }
     /// Slots ever used: an upper bound for iteration.

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "gateway/authority.h"
@@ -76,7 +77,7 @@ void Hub::start(Engine& engine) {
 void Hub::purge() {
     const Millis now = engine_->loop().now();
     for (const auto& log : logs_) log->purge(now);
-    if (!namespaces_.empty()) namespaces_.begin()->second->saved.purge(now);
+    budget_.saved.purge(now);
     drop_unused(false);
     finished_waits_.clear();
 }
@@ -369,7 +370,7 @@ void Hub::place(Namespace& nsp, const Selection& selection, Encoder& encoder, bo
         return;
     }
     encoder.set_position(nsp.log.advance());
-    record(nsp.log, selection, encoder, from != nullptr ? clients_[from->slot]->address : net::Address{});
+    record(nsp.log, selection, encoder, from != nullptr ? engine_->address(from->slot) : net::Address{});
 }
 
 void Hub::emit_early(Namespace& nsp, const Selection& selection, const Event& event, bool is_volatile,
@@ -715,7 +716,6 @@ void Hub::on_open(Slot slot) {
     if (slot >= clients_.size()) clients_.resize(slot + 1);
     clients_[slot] = std::make_unique<Client>(*this, slot, options_.max_payload * (1 + proto::max_attachments),
                                               options_.max_json_depth);
-    clients_[slot]->address = engine_->session(slot)->address;
     engine_->loop().timers().arm(*clients_[slot], engine_->loop().now() + options_.connect_timeout);
     engine_->outbox().set_wants_offset(slot, client_wants_offset(*engine_->session(slot)));
 }
@@ -1348,7 +1348,7 @@ void Hub::remove_socket(Socket& socket, std::string_view reason, bool recoverabl
     if (socket.pass != nullptr) passes_->left(socket, recoverable && socket.has_pid());
     if (socket.has_pid()) {
         --nsp.wants_offset;
-        nsp.by_secret.erase(IdHash{}(socket.secret), slot);
+        SIO_CHECK(nsp.by_secret.erase(IdHash{}(socket.secret), slot));
         if (backbone_ != nullptr && !socket.is_taken) backbone_->release(socket, recoverable);
         if (recoverable) {
             SavedSocket saved;
@@ -1357,7 +1357,7 @@ void Hub::remove_socket(Socket& socket, std::string_view reason, bool recoverabl
             saved.user = socket.user;
             saved.data = socket.extra().data;
             saved.stays = rooms_of(socket);
-            nsp.saved.save(socket.secret, std::move(saved), engine_->loop().now(), clients_[slot]->address);
+            nsp.saved.save(socket.secret, std::move(saved), engine_->loop().now(), engine_->address(slot));
         }
     }
     if (socket.replay != nullptr) end_replay(socket);
@@ -1366,7 +1366,7 @@ void Hub::remove_socket(Socket& socket, std::string_view reason, bool recoverabl
     nsp.everyone[socket.index_in_namespace] = moved;
     nsp.everyone.pop_back();
     if (moved != slot) socket_in(moved, nsp)->index_in_namespace = socket.index_in_namespace;
-    nsp.by_id.erase(IdHash{}(socket.id), slot);
+    SIO_CHECK(nsp.by_id.erase(IdHash{}(socket.id), slot));
     const std::vector<std::uint64_t> asked = socket.extra().asked;
     --socket_count_;
     std::erase_if(clients_[slot]->sockets, [&](const auto& owned) { return owned.get() == &socket; });

@@ -62,7 +62,6 @@ struct Hub::Client final : base::Timer {
     Hub& hub;
     Slot slot;
     proto::SioDecoder decoder;
-    net::Address address;
     std::vector<std::unique_ptr<Socket>> sockets;
     std::vector<std::unique_ptr<Knock>> knocks;
     Millis window_start = 0;  ///< of the rate limit, over all namespaces and CONNECTs

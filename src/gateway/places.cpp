@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/check.h"
+
 namespace sio::gateway {
 
 std::string_view to_string(Rank rank) noexcept {
@@ -58,6 +60,7 @@ void Places::line_up(Place& place) {
 void Places::step_out(Place& place) noexcept {
     const std::size_t i = index(place.rank_);
     PlaceRow& row = *place.row_;
+    SIO_CHECK(row.lines != nullptr && row.line(i).count > 0);
     PlaceRow::Line& line = row.line(i);
     (place.older_ != nullptr ? place.older_->newer_ : line.oldest) = place.newer_;
     (place.newer_ != nullptr ? place.newer_->older_ : line.newest) = place.older_;

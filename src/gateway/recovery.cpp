@@ -182,38 +182,28 @@ void RecoveryLog::charge_origin(Packet& packet, const net::Address& from) {
     origin.address = from;
     packet.origin = &origin;
     origin.packets.push_back(packet.position);
-    auto node = by_bytes_.extract({origin.bytes, &origin});
-    origin.bytes += cost(packet);
-    if (node.empty()) {
-        by_bytes_.emplace(origin.bytes, &origin);
-    } else {
-        node.value() = {origin.bytes, &origin};
-        by_bytes_.insert(std::move(node));
-    }
+    by_bytes_.set(origin, origin.bytes + cost(packet));
 }
 
 /// A packet is the oldest of its origin when it goes.
 void RecoveryLog::discharge_origin(Packet& packet) noexcept {
     if (packet.origin == nullptr) return;
     Origin& origin = *packet.origin;
-    auto node = by_bytes_.extract({origin.bytes, &origin});
-    origin.bytes -= cost(packet);
+    by_bytes_.set(origin, origin.bytes - cost(packet));
     origin.packets.pop_front();
     packet.origin = nullptr;
-    if (origin.packets.is_empty()) {
-        origins_.erase(net::Address(origin.address));
-        content_bytes_ -= origin_cost;
-        budget_.used -= origin_cost;
-        return;
-    }
-    node.value() = {origin.bytes, &origin};
-    by_bytes_.insert(std::move(node));
+    if (!origin.packets.is_empty()) return;
+    by_bytes_.erase(origin);
+    origins_.erase(net::Address(origin.address));
+    content_bytes_ -= origin_cost;
+    budget_.used -= origin_cost;
 }
 
 /// Takes the frames of the oldest packet of whoever has most, when that is more than his share. False: nobody has.
 bool RecoveryLog::hollow_greediest() {
-    if (by_bytes_.empty() || by_bytes_.rbegin()->first <= budget_.limit / 4) return false;
-    const Position oldest = by_bytes_.rbegin()->second->packets.front();
+    const Origin* greediest = by_bytes_.most();
+    if (greediest == nullptr || greediest->bytes <= budget_.limit / 4) return false;
+    const Position oldest = greediest->packets.front();
     if (oldest == packets_.front().position || oldest == packets_.back().position) return false;
     Packet& packet = *std::ranges::lower_bound(packets_, oldest, {}, &Packet::position);
     const std::size_t before = cost(packet);
@@ -488,17 +478,6 @@ bool RecoveryLog::is_excepted(std::span<const std::string> except, std::span<con
 
 // --- saved sockets --------------------------------------------------------------------------------------------------
 
-void SavedPool::set_bytes(SavedRow& row, std::size_t bytes) {
-    auto node = by_bytes_.extract({row.bytes, &row});
-    row.bytes = bytes;
-    if (node.empty()) {
-        by_bytes_.emplace(bytes, &row);
-    } else {
-        node.value() = {bytes, &row};
-        by_bytes_.insert(std::move(node));
-    }
-}
-
 namespace {
 
 void append(SavedEntry& entry, SavedEntry::Links SavedEntry::*links, SavedEntry*& oldest,
@@ -523,7 +502,7 @@ void SavedPool::add(SavedEntry& entry, const net::Address& address) {
     entry.row = &row;
     append(entry, &SavedEntry::by_time, oldest_, newest_);
     append(entry, &SavedEntry::in_row, row.oldest, row.newest);
-    set_bytes(row, row.bytes + entry.bytes);
+    by_bytes_.set(row, row.bytes + entry.bytes);
     bytes_ += entry.bytes;
     ++count_;
 }
@@ -535,10 +514,10 @@ void SavedPool::remove(SavedEntry& entry) noexcept {
     bytes_ -= entry.bytes;
     --count_;
     if (row.oldest != nullptr) {
-        set_bytes(row, row.bytes - entry.bytes);
+        by_bytes_.set(row, row.bytes - entry.bytes);
         return;
     }
-    by_bytes_.erase({row.bytes, &row});
+    by_bytes_.erase(row);
     rows_.erase(net::Address(row.address));
 }
 
@@ -587,9 +566,8 @@ std::optional<SavedSocket> SavedSockets::take(const Id& secret, Millis now) {
     return extract(found);
 }
 
-void SavedSockets::purge(Millis now) noexcept {
-    while (budget_.saved.oldest() != nullptr && budget_.saved.oldest()->saved.until < now)
-        forget(*budget_.saved.oldest());
+void SavedPool::purge(Millis now) noexcept {
+    while (oldest_ != nullptr && oldest_->saved.until < now) SavedSockets::forget(*oldest_);
 }
 
 }  // namespace sio::gateway

@@ -58,6 +58,30 @@ struct SavedSocket {
     Millis until = 0;
 };
 
+/// Rows in the order of the bytes they hold (`Row::bytes`), so that the one with most is found.
+template <typename Row>
+class ByBytes {
+public:
+    /// Enters a row, or moves it.
+    void set(Row& row, std::size_t bytes) {
+        auto node = rows_.extract({row.bytes, &row});
+        row.bytes = bytes;
+        if (node.empty()) {
+            rows_.emplace(bytes, &row);
+        } else {
+            node.value() = {bytes, &row};
+            rows_.insert(std::move(node));
+        }
+    }
+    void erase(Row& row) noexcept { rows_.erase({row.bytes, &row}); }
+    void clear() noexcept { rows_.clear(); }
+    /// Null: there is none.
+    [[nodiscard]] Row* most() const noexcept { return rows_.empty() ? nullptr : rows_.rbegin()->second; }
+
+private:
+    std::set<std::pair<std::size_t, Row*>> rows_;
+};
+
 class SavedSockets;
 struct SavedRow;
 
@@ -96,9 +120,11 @@ public:
     void remove(SavedEntry& entry) noexcept;
     /// Null: there is none.
     [[nodiscard]] SavedEntry* first_to_go() const noexcept {
-        return by_bytes_.empty() ? nullptr : by_bytes_.rbegin()->second->oldest;
+        const SavedRow* row = by_bytes_.most();
+        return row == nullptr ? nullptr : row->oldest;
     }
-    [[nodiscard]] SavedEntry* oldest() const noexcept { return oldest_; }
+    /// Forgets those that have expired.
+    void purge(Millis now) noexcept;
     [[nodiscard]] std::size_t count() const noexcept { return count_; }
     [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
 
@@ -107,10 +133,8 @@ public:
                                             sizeof(std::pair<std::size_t, SavedRow*>) + 10 * sizeof(void*);
 
 private:
-    void set_bytes(SavedRow& row, std::size_t bytes);
-
     std::unordered_map<net::Address, SavedRow, net::AddressHash> rows_;
-    std::set<std::pair<std::size_t, SavedRow*>> by_bytes_;
+    ByBytes<SavedRow> by_bytes_;
     SavedEntry* oldest_ = nullptr;
     SavedEntry* newest_ = nullptr;
     std::size_t count_ = 0;
@@ -310,7 +334,7 @@ private:
     std::size_t content_bytes_ = 0;
     std::size_t hollow_ = 0;  // packets without their frames
     std::unordered_map<net::Address, Origin, net::AddressHash> origins_;
-    std::set<std::pair<std::size_t, Origin*>> by_bytes_;  // of origins_
+    ByBytes<Origin> by_bytes_;  // of origins_
 
     std::unordered_map<std::string, Room, base::KeyedHash, std::equal_to<>> rooms_;
     std::size_t index_bytes_ = 0;
@@ -339,13 +363,11 @@ public:
     std::optional<SavedSocket> take(const Id& secret, Millis now);
     [[nodiscard]] std::size_t count() const noexcept { return saved_.size(); }
     [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
-    /// Those of all namespaces that have expired.
-    void purge(Millis now) noexcept;
-
     /// More sockets than this are not kept, of all namespaces.
     static constexpr std::size_t max_saved = 100'000;
 
 private:
+    friend class SavedPool;
     using Entries = std::unordered_map<Id, SavedEntry, IdHash>;
     [[nodiscard]] static std::size_t cost(const SavedSocket& saved) noexcept;
     SavedSocket extract(Entries::iterator entry) noexcept;

@@ -491,7 +491,7 @@ Test(recovery, a_saved_socket_expires_with_the_window) {
     sockets.save(id("b"), {}, 1000);
     cr_assert(sockets.take(id("a"), 1000 + window).has_value(), "inclusive");
     cr_assert(!sockets.take(id("b"), 1001 + window));
-    sockets.purge(1001 + window);
+    budget.saved.purge(1001 + window);
     cr_assert(sockets.count() == 0 && budget.used == 0, "and its memory is freed");
 }
 
@@ -501,10 +501,10 @@ Test(recovery, a_socket_that_returned_and_left_again_is_kept_from_its_last_leavi
     sockets.save(id("a"), {}, 1000);
     cr_assert(sockets.take(id("a"), 50'000).has_value());
     sockets.save(id("a"), {}, 60'000);
-    sockets.purge(1001 + window);  // the time of its first leaving
+    budget.saved.purge(1001 + window);  // the time of its first leaving
     cr_assert(sockets.count() == 1);
     cr_assert(sockets.take(id("a"), 60'000 + window).has_value());
-    sockets.purge(60'001 + window);
+    budget.saved.purge(60'001 + window);
     cr_assert(sockets.count() == 0);
 }
 
@@ -550,7 +550,7 @@ Test(recovery, who_leaves_with_many_sockets_loses_his_own_and_not_those_of_other
     }
     cr_expect(elsewhere.take(id("loud999"), 1000).has_value() && !elsewhere.take(id("loud1"), 1000));
     for (int i = 0; i < 20; ++i) cr_expect(sockets.take(id("calm" + std::to_string(i)), 1000).has_value(), "%d", i);
-    elsewhere.purge(1'001 + window);
+    budget.saved.purge(1'001 + window);
     cr_expect(sockets.count() == 0 && elsewhere.count() == 0 && budget.used == 0);
 }
 
@@ -561,7 +561,7 @@ Test(recovery, leaving_and_returning_again_and_again_leaves_nothing_behind) {
         sockets.save(id("a"), {}, 1000, client(1));
         cr_assert(sockets.take(id("a"), 1000).has_value());
     }
-    cr_expect(budget.used == 0 && budget.saved.count() == 0 && budget.saved.oldest() == nullptr);
+    cr_expect(budget.used == 0 && budget.saved.count() == 0 && budget.saved.first_to_go() == nullptr);
     {
         SavedSockets dropped{budget, window};
         dropped.save(id("b"), {}, 1000, client(1));
